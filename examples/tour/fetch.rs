@@ -1,0 +1,120 @@
+//! Fetching one page over one connection, in a scope of its own.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, LOCATION, USER_AGENT};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use scope_runtime::{Cancelled, cancel_scope, scope, spawn};
+use tokio::net::TcpStream;
+use url::{Position, Url};
+
+use super::limits::Limits;
+use super::links::hrefs;
+
+/// A page that was read to its end.
+pub(crate) struct Page {
+    pub(crate) bytes: usize,
+    pub(crate) links: Vec<String>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error("`{0}` is not spoken here, only `http` is")]
+    Scheme(String),
+    #[error("cannot connect")]
+    Connect(#[source] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("the site answered {0}")]
+    Status(StatusCode),
+    #[error("not text: {0}")]
+    NotText(String),
+    #[error("no end in sight after {0} bytes")]
+    TooLong(usize),
+    /// With `From<Cancelled>`, a scope that is cut can say so in a function that returns this error.
+    #[error(transparent)]
+    Cut(#[from] Cancelled),
+}
+
+/// Fetches a page, in the time that a page has.
+///
+/// On every way out (the page, an error, the deadline) the connection has been closed before the call returns.
+#[cancel_scope(timeout = limits.page, name = url.path().to_owned())]
+pub(crate) async fn fetch(url: Url, limits: Limits) -> Result<Page, FetchError> {
+    let (mut requests, connection) = connect(&url).await?;
+    // hyper wants the connection polled beside the request. As a child in the background it ends with this scope;
+    // its errors are told to the request too.
+    spawn!(background, async move { drop(connection.await) });
+
+    let response = requests.send_request(request(Method::GET, &url)).await?;
+    let status = response.status();
+    if status.is_redirection() {
+        let links = header(response.headers(), LOCATION).map(str::to_owned).into_iter().collect();
+        return Ok(Page { bytes: 0, links });
+    }
+    if !status.is_success() {
+        return Err(FetchError::Status(status));
+    }
+    let content_type = header(response.headers(), CONTENT_TYPE).unwrap_or("text/html");
+    if !content_type.to_ascii_lowercase().starts_with("text/") {
+        return Err(FetchError::NotText(content_type.to_owned()));
+    }
+    let body = read(response.into_body(), limits).await?;
+    let links = hrefs(&String::from_utf8_lossy(&body)).map(str::to_owned).collect();
+    Ok(Page { bytes: body.len(), links })
+}
+
+/// Reads a body to its end, if it has one, and each chunk of it within the silence that is allowed.
+async fn read(mut body: Incoming, limits: Limits) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    loop {
+        // The scope is a block, so all four ways out of the block mean what they mean without it.
+        scope!(timeout = limits.silence, name = "chunk", {
+            let Some(frame) = body.frame().await else { break };
+            let Ok(chunk) = frame?.into_data() else { continue };
+            if bytes.len() + chunk.len() > limits.bytes {
+                return Err(FetchError::TooLong(limits.bytes));
+            }
+            bytes.extend_from_slice(&chunk);
+        })?;
+    }
+    Ok(bytes)
+}
+
+/// Tells the site that we are leaving: a request like any other, of whose answer the status is enough.
+#[cancel_scope(name = "goodbye")]
+pub(crate) async fn say_goodbye(mut url: Url) -> Result<StatusCode, FetchError> {
+    url.set_path("/goodbye");
+    let (mut requests, connection) = connect(&url).await?;
+    spawn!(background, async move { drop(connection.await) });
+    Ok(requests.send_request(request(Method::POST, &url)).await?.status())
+}
+
+type Http = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
+async fn connect(url: &Url) -> Result<(SendRequest<Empty<Bytes>>, Http), FetchError> {
+    let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
+        return Err(FetchError::Scheme(url.scheme().to_owned()));
+    };
+    let host = host.trim_matches(['[', ']']); // an IPv6 address
+    let stream = TcpStream::connect((host, port)).await.map_err(FetchError::Connect)?;
+    Ok(handshake(TokioIo::new(stream)).await?)
+}
+
+fn request(method: Method, url: &Url) -> Request<Empty<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(USER_AGENT, "scope-tour")
+        .header(CONNECTION, "close")
+        .body(Empty::new())
+        .expect("what `Url` holds is valid in a request")
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

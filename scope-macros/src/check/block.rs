@@ -1,0 +1,143 @@
+//! `scope!` and `shield!`.
+
+use super::misuse;
+use super::values::{self, Values};
+use crate::diagnostics::Diagnostics;
+use crate::model::{Block, BlockKind, Body, Form, Site, SiteKind};
+use crate::options::Place;
+use crate::parse::block::{Braced, RawBody};
+use crate::parse::list::Element;
+use crate::rewrite::{self, Surroundings};
+use proc_macro2::{Ident, Span};
+use syn::spanned::Spanned as _;
+use syn::{Attribute, Expr};
+
+/// Makes a model of a block that was written at `place`; without a readable body there is none.
+pub(crate) fn block(
+    written: Vec<Element<RawBody>>,
+    kind: BlockKind,
+    place: Span,
+    around: &Surroundings<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Block> {
+    let called = match kind {
+        BlockKind::Scope => "scope!",
+        BlockKind::Shield => "shield!",
+    };
+    let mut given = Vec::new();
+    let mut bodies = Vec::new();
+    for element in written {
+        match element {
+            Element::Option(option) if bodies.is_empty() => given.push(option),
+            Element::Option(option) => diagnostics.at(
+                option.name.span(),
+                format!("`{}` stands behind the body; write the options first", option.name),
+            ),
+            Element::Subject(body) => bodies.push(body),
+            Element::Unreadable => bodies.push(RawBody::Unreadable),
+        }
+    }
+    let mut bodies = bodies.into_iter();
+    let first = bodies.next();
+    for more in bodies {
+        diagnostics.at(span(&more).unwrap_or(place), format!("`{called}` has one body; join the two"));
+    }
+    let values = match kind {
+        BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
+        BlockKind::Shield => {
+            for option in given {
+                let message = "`shield!` takes no options; write `scope!(shield, …, { … })` for a shield that can be cancelled";
+                diagnostics.at(option.name.span(), message);
+            }
+            Values::default()
+        }
+    };
+    let (binding, braced) = match first {
+        Some(body) => body_of(body, called, diagnostics)?,
+        None => {
+            diagnostics
+                .at(place, format!("`{called}` has no body; write it last, in braces: `{called}({{ … }})`"));
+            return None;
+        }
+    };
+    if let (BlockKind::Shield, Some(name)) = (kind, &binding) {
+        diagnostics.at(name.span(), "`shield!` opens no scope to name; write `scope!(shield, |s| { … })`");
+    }
+    attributes(&braced.attributes, diagnostics);
+    let mut statements = braced.statements;
+    let (facts, misuses) = rewrite::body(&mut statements, around, diagnostics);
+    misuse::judge(misuses, called, diagnostics);
+
+    let Values { settings, name, fallback, binding: _, crate_path: _ } = values;
+    let (site_kind, form) = match kind {
+        BlockKind::Scope => (SiteKind::Scope, Form::Scope { settings, fallback, binding }),
+        BlockKind::Shield => (SiteKind::Shield, Form::Shield),
+    };
+    Some(Block {
+        runtime: around.runtime.clone(),
+        site: Site { kind: site_kind, name: name.unwrap_or_default(), place },
+        form,
+        body: Body { statements, braces: braced.braces, facts },
+        level: around.level,
+    })
+}
+
+fn span(body: &RawBody) -> Option<Span> {
+    match body {
+        RawBody::Plain(braced) => Some(braced.braces),
+        RawBody::Named(closure) => Some(closure.span()),
+        RawBody::Bare(expr) => Some(expr.span()),
+        RawBody::Unreadable => None,
+    }
+}
+
+fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> Option<(Option<Ident>, Braced)> {
+    match body {
+        RawBody::Plain(braced) => Some((None, braced)),
+        RawBody::Named(closure) => {
+            let binding = values::closure_binding(&closure, diagnostics);
+            let keyword = closure
+                .asyncness
+                .map(|keyword| ("async", keyword.span))
+                .or_else(|| closure.capture.map(|keyword| ("move", keyword.span)));
+            if let Some((word, at)) = keyword {
+                diagnostics
+                    .at(at, format!("`{called}` runs its body in place, like any block; drop `{word}`"));
+            }
+            if let syn::ReturnType::Type(arrow, _) = &closure.output {
+                diagnostics.at(arrow.spans[0], "a body's type is that of its value; drop the return type");
+            }
+            match *closure.body {
+                Expr::Block(block) if block.label.is_none() => Some((binding, Braced::from(block))),
+                other => {
+                    diagnostics.on(other, "a body stands in braces; write `|s| { … }`");
+                    None
+                }
+            }
+        }
+        RawBody::Bare(expr) => bare_body(*expr, called, diagnostics).map(|braced| (None, braced)),
+        RawBody::Unreadable => None,
+    }
+}
+
+/// A body that is no block is a mistake; an async block has at least one.
+fn bare_body(expr: Expr, called: &str, diagnostics: &mut Diagnostics) -> Option<Braced> {
+    match expr {
+        Expr::Async(block) => {
+            let message = format!("`{called}` awaits its body in place, like any block; drop `async`");
+            diagnostics.at(block.async_token.span, message);
+            let braces = block.block.brace_token.span.join();
+            Some(Braced { braces, attributes: block.attrs, statements: block.block.stmts })
+        }
+        other => {
+            diagnostics.on(other, "a body stands in braces; write `{ … }`");
+            None
+        }
+    }
+}
+
+fn attributes(attributes: &[Attribute], diagnostics: &mut Diagnostics) {
+    for attribute in attributes {
+        diagnostics.on(attribute, "a body takes no attributes; put them on the statements");
+    }
+}

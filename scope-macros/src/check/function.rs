@@ -1,0 +1,159 @@
+//! `#[cancel_scope]`
+
+use super::misuse;
+use super::values::{self, Values};
+use crate::diagnostics::Diagnostics;
+use crate::model::{Body, Fallback, Function, Runtime, Site, SiteKind};
+use crate::options::Place;
+use crate::parse::item::{self, RawItem, Shape};
+use crate::parse::list::{Element, Nothing};
+use crate::rewrite::{self, Boundary, Surroundings};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, quote};
+use std::mem;
+use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{FnArg, ItemFn, PatIdent, Type};
+
+/// The function with its body taken out, and what is to be put in its place.
+pub(crate) struct Served {
+    pub(crate) item: ItemFn,
+    pub(crate) shape: Shape,
+    pub(crate) function: Function,
+}
+
+pub(crate) fn function(
+    arguments: Vec<Element<Nothing>>,
+    item: RawItem,
+    diagnostics: &mut Diagnostics,
+) -> Option<Served> {
+    let arguments = arguments.into_iter().filter_map(|argument| match argument {
+        Element::Option(option) => Some(option),
+        Element::Subject(nothing) => match nothing {},
+        Element::Unreadable => None,
+    });
+    let Values { settings, name, fallback, binding, crate_path } =
+        values::values(arguments.collect(), Place::Attribute, diagnostics);
+    let (mut item, shape) = served(item, diagnostics)?;
+
+    let runtime = Runtime(match crate_path {
+        Some(path) => path.0.into_token_stream(),
+        None => quote!(::scope_runtime),
+    });
+    let parameters = parameters(&item);
+    let returns = match shape {
+        // The body's `return` says it as well, with better places in what the compiler reports.
+        Shape::Async => None,
+        Shape::Boxed | Shape::Entry => item::output(&item.sig, shape).cloned().map(writable),
+    };
+    let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), |ty| ty.span());
+    let body = item::async_body(&mut item, shape)?;
+    let braces = body.brace_token.span.join();
+    let mut statements = mem::take(&mut body.stmts);
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Final };
+    let (facts, misuses) = rewrite::body(&mut statements, &around, diagnostics);
+    misuse::judge(misuses, Place::Attribute.called(), diagnostics);
+
+    let site = Site {
+        kind: SiteKind::Function,
+        name: name.unwrap_or_else(|| item.sig.ident.to_string()),
+        place: item.sig.ident.span(),
+    };
+    let owned = !fallback.as_ref().is_some_and(|fallback| mentions(fallback, &parameters));
+    let body = Body { statements, braces, facts };
+    let function = Function { runtime, site, settings, fallback, binding, owned, returns, returns_at, body };
+    Some(Served { item, shape, function })
+}
+
+/// Rejects what can't be a scope.
+fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape)> {
+    let mut function = match item {
+        RawItem::Function(function) => *function,
+        RawItem::Declaration(method) => {
+            let at = method.semi_token.map_or(method.sig.ident.span(), |semicolon| semicolon.spans[0]);
+            diagnostics.at(
+                at,
+                "`#[cancel_scope]` needs a body, and this method is only declared; \
+                 put the attribute on the `async fn` in each `impl`",
+            );
+            return None;
+        }
+        RawItem::Other { called, keyword } => {
+            diagnostics.at(
+                keyword,
+                format!("`#[cancel_scope]` can't serve {called}: a scope is code that runs; put it on an `async fn`"),
+            );
+            return None;
+        }
+        RawItem::Unreadable(error) => {
+            diagnostics.syntax(error);
+            return None;
+        }
+    };
+    if let Some(keyword) = function.sig.constness {
+        diagnostics.at(
+            keyword.span,
+            "`#[cancel_scope]` cannot serve a `const fn`: a scope exists at run time only; drop `const`",
+        );
+        return None;
+    }
+    if let Some(shape) = item::shape(&mut function) {
+        return Some((function, shape));
+    }
+    let message = if item::output(&function.sig, Shape::Boxed).is_some() {
+        "`#[cancel_scope]` can't see the async code of this `fn`; make it `async fn`, \
+         or let its last line be `Box::pin(async move { … })`"
+    } else {
+        "`#[cancel_scope]` can't serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
+         or put this attribute above the one that took the `async` away"
+    };
+    diagnostics.at(function.sig.fn_token.span, message);
+    None
+}
+
+/// The names that the parameters bind.
+fn parameters(item: &ItemFn) -> Vec<Ident> {
+    struct Names(Vec<Ident>);
+    impl<'ast> Visit<'ast> for Names {
+        fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+            self.0.push(pattern.ident.clone());
+            visit::visit_pat_ident(self, pattern);
+        }
+    }
+    let mut names = Names(Vec::new());
+    for input in &item.sig.inputs {
+        match input {
+            FnArg::Receiver(receiver) => names.0.push(Ident::new("self", receiver.self_token.span)),
+            FnArg::Typed(typed) => names.visit_pat(&typed.pat),
+        }
+    }
+    names.0
+}
+
+fn mentions(fallback: &Fallback, names: &[Ident]) -> bool {
+    fn any(tokens: TokenStream, names: &[Ident]) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(word) => names.contains(&word),
+            TokenTree::Group(group) => any(group.stream(), names),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        })
+    }
+    any(fallback.value.to_token_stream(), names)
+}
+
+/// The type as it may stand in a body: neither `impl Trait` nor `!` may.
+fn writable(mut ty: Type) -> Type {
+    struct Erase;
+    impl VisitMut for Erase {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            if matches!(ty, Type::ImplTrait(_) | Type::Never(_)) {
+                let at = Span::mixed_site().located_at(ty.span());
+                *ty = Type::Infer(syn::TypeInfer { attrs: Vec::new(), underscore_token: syn::Token![_](at) });
+            }
+            visit_mut::visit_type_mut(self, ty);
+        }
+    }
+    Erase.visit_type_mut(&mut ty);
+    ty
+}

@@ -1,0 +1,33 @@
+//! What must not be written in a scope's body.
+
+use crate::diagnostics::Diagnostics;
+use crate::rewrite::Misuse;
+
+pub(super) fn judge(misuses: Vec<Misuse>, called: &str, diagnostics: &mut Diagnostics) {
+    for misuse in misuses {
+        match misuse {
+            Misuse::ValueJump { value } => diagnostics.on(
+                value,
+                format!("`break` can't carry a value out of `{called}`; set a variable first, then `break`"),
+            ),
+            Misuse::UnreadableJump { at, word, in_macro } => diagnostics.at(
+                at,
+                format!(
+                    "`{word}` may leave `{called}`, which can't be seen inside `{in_macro}!`; \
+                     set a variable there, and `{word}` behind it"
+                ),
+            ),
+            Misuse::Leak { path } => {
+                let names: Vec<String> =
+                    path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+                let message =
+                    format!("`{}` starts what no scope waits for; write `spawn!(…)`", names.join("::"));
+                diagnostics.on(path, message);
+            }
+            Misuse::Yield { at } => diagnostics.at(
+                at,
+                format!("`yield` can't cross `{called}`; end the scope first, then `yield` what it gave"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Every rule that rejects, and the way from what was written to what was meant.
+//!
+//! After a mistake, what is right about an invocation is still made a model of, so that the rest of the user's code
+//! keeps its types; only where nothing can be made of it there is no model.
+
+mod block;
+mod function;
+mod misuse;
+mod options;
+mod spawn;
+mod values;
+
+pub(crate) use block::block;
+pub(crate) use function::{Served, function};
+pub(crate) use spawn::spawn;

@@ -1,0 +1,81 @@
+//! Which options may stand where, and which together.
+
+use crate::diagnostics::{Diagnostics, list, nearest};
+use crate::options::{self, CONFLICTS, Key, Place};
+use crate::parse::list::RawOption;
+use syn::ext::IdentExt as _;
+
+/// The options that were given so far in one place.
+pub(super) struct Given {
+    place: Place,
+    keys: Vec<Key>,
+}
+
+impl Given {
+    pub(super) fn at(place: Place) -> Self {
+        Given { place, keys: Vec::new() }
+    }
+
+    /// What the next option means, unless it may not stand here. One that is misspelt is reported, and then taken for
+    /// the one that was meant, so that the rest of the code has the type that it will have.
+    pub(super) fn admit(&mut self, option: &RawOption, diagnostics: &mut Diagnostics) -> Option<Key> {
+        let word = option.name.unraw().to_string();
+        let at = option.name.span();
+        let key = match options::find(&word) {
+            Some(entry) if entry.places.contains(&self.place) => entry.key,
+            Some(entry) => {
+                diagnostics.at(at, misplaced(entry.key, self.place));
+                return None;
+            }
+            None => {
+                let Some(meant) = nearest(&word, options::names(self.place)) else {
+                    let names = list(options::names(self.place));
+                    diagnostics.at(at, format!("unknown option `{word}`; there are {names}"));
+                    return None;
+                };
+                diagnostics.at(at, format!("unknown option `{word}`; did you mean `{meant}`?"));
+                let key = options::find(meant)?.key;
+                return (!self.keys.contains(&key) && self.conflict(key).is_none()).then_some(key);
+            }
+        };
+        if self.keys.contains(&key) {
+            diagnostics.at(at, format!("`{word}` is given twice; keep one"));
+            return None;
+        }
+        if let Some((other, why)) = self.conflict(key) {
+            diagnostics.at(at, format!("`{word}` and `{}` {why}", other.name()));
+            return None;
+        }
+        self.keys.push(key);
+        Some(key)
+    }
+
+    fn conflict(&self, key: Key) -> Option<(Key, &'static str)> {
+        CONFLICTS.iter().find_map(|&(a, b, why)| {
+            let other = if key == a { b } else { a };
+            ((key == a || key == b) && self.keys.contains(&other)).then_some((other, why))
+        })
+    }
+}
+
+fn misplaced(key: Key, place: Place) -> String {
+    let (name, called) = (key.name(), place.called());
+    match (key, place) {
+        (Key::Scope, Place::Scope) => {
+            format!("`{called}` has no option `{name}`; name the scope with `|s|` in front of the body")
+        }
+        (Key::Crate, _) => {
+            format!("`{called}` has no option `{name}`; it finds the crate by the path that it is called by")
+        }
+        (Key::Background | Key::In, _) => {
+            format!("`{called}` has no option `{name}`; it belongs to `spawn!`")
+        }
+        (_, Place::Spawn) => {
+            format!(
+                "`{called}` has no option `{name}`; open a scope in the future: `scope!({}, {{ … }})`",
+                key.entry().example
+            )
+        }
+        _ => format!("`{called}` has no option `{name}`; there are {}", list(options::names(place))),
+    }
+}

@@ -1,0 +1,234 @@
+//! What options may be set to. Each of these reports what is wrong and gives `None`, so that the option is left out.
+
+use super::options::Given;
+use crate::diagnostics::Diagnostics;
+use crate::model::{CratePath, Delay, Fallback, Setting};
+use crate::options::{Key, Place};
+use crate::parse::duration;
+use crate::parse::list::{RawOption, Value};
+use proc_macro2::{Ident, Span};
+use quote::ToTokens as _;
+use syn::spanned::Spanned as _;
+use syn::{Expr, ExprLit, Lit, Pat, ReturnType, UnOp};
+
+/// What both forms of a scope can be told.
+#[derive(Default)]
+pub(super) struct Values {
+    pub(super) settings: Vec<Setting>,
+    /// The literal name; another one is a setting.
+    pub(super) name: Option<String>,
+    pub(super) fallback: Option<Box<Fallback>>,
+    pub(super) binding: Option<Ident>,
+    pub(super) crate_path: Option<CratePath>,
+}
+
+pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Diagnostics) -> Values {
+    let mut values = Values::default();
+    let mut given = Given::at(place);
+    for option in options {
+        let Some(key) = given.admit(&option, diagnostics) else { continue };
+        let at = option.name.span();
+        match key {
+            Key::Timeout => values.settings.extend(delay(key, option, diagnostics).map(Setting::Timeout)),
+            Key::CleanupTimeout => {
+                values.settings.extend(delay(key, option, diagnostics).map(Setting::CleanupTimeout));
+            }
+            Key::Deadline => values.settings.extend(deadline(option, diagnostics).map(Setting::Deadline)),
+            Key::Shield => values.settings.extend(shield(option, diagnostics).map(Setting::Shield)),
+            Key::Name => match name(option, diagnostics) {
+                Some(Name::Literal(text)) => values.name = Some(text),
+                Some(Name::Computed(expr)) => values.settings.push(Setting::Name(expr)),
+                None => {}
+            },
+            Key::Fallback => values.fallback = Some(Box::new(fallback(option, diagnostics))),
+            Key::Scope => values.binding = binding(option, diagnostics),
+            Key::Crate => values.crate_path = crate_path(option, diagnostics),
+            // The table lets these stand in `spawn!` only.
+            Key::Background | Key::In => diagnostics.at(at, "this option belongs to `spawn!`"),
+        }
+    }
+    values
+}
+
+/// The value of an option that needs one.
+fn given(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
+    match option.value {
+        Value::Given(value) => Some(*value),
+        Value::Missing => {
+            let message = format!("`{}` needs a value; write `{}`", key.name(), key.entry().example);
+            diagnostics.at(option.name.span(), message);
+            None
+        }
+        Value::Unreadable => None,
+    }
+}
+
+fn delay(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<Delay> {
+    let value = given(key, option, diagnostics)?;
+    let text = match bare(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+        Expr::Lit(ExprLit { lit: lit @ (Lit::Int(_) | Lit::Float(_)), .. }) => {
+            lit.to_token_stream().to_string()
+        }
+        Expr::Lit(ExprLit { lit, .. }) => {
+            diagnostics.at(lit.span(), format!("`{}` is no duration; write \"3s\"", lit.to_token_stream()));
+            return None;
+        }
+        Expr::Unary(syn::ExprUnary { op: UnOp::Neg(minus), expr, .. }) if matches!(**expr, Expr::Lit(_)) => {
+            diagnostics.at(minus.span, "a duration can't be negative; remove the `-`");
+            return None;
+        }
+        _ => return Some(Delay::Computed(value)),
+    };
+    match duration::parse(&text) {
+        Ok(duration) => Some(Delay::Literal(duration)),
+        Err(problem) => {
+            diagnostics.on(value, problem);
+            None
+        }
+    }
+}
+
+fn deadline(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
+    let value = given(Key::Deadline, option, diagnostics)?;
+    if let Expr::Lit(literal) = bare(&value) {
+        let written = literal.to_token_stream();
+        let message = match literal.lit {
+            Lit::Int(_) | Lit::Float(_) | Lit::Str(_) => {
+                format!("`deadline` is an instant; for a length of time write `timeout = {written}`")
+            }
+            _ => format!("`{written}` is no instant; write `deadline = instant`"),
+        };
+        diagnostics.at(literal.span(), message);
+        return None;
+    }
+    Some(value)
+}
+
+fn shield(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Option<Expr>> {
+    let value = match option.value {
+        Value::Given(value) => *value,
+        Value::Missing => return Some(None),
+        Value::Unreadable => return None,
+    };
+    match bare(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Bool(_), .. }) => Some(Some(value)),
+        Expr::Lit(literal) => {
+            let message = format!(
+                "`{}` is no `bool`; write `shield` or `shield = condition`",
+                literal.to_token_stream()
+            );
+            diagnostics.at(literal.span(), message);
+            None
+        }
+        _ => Some(Some(value)),
+    }
+}
+
+pub(super) enum Name {
+    Literal(String),
+    Computed(Expr),
+}
+
+pub(super) fn name(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Name> {
+    let value = given(Key::Name, option, diagnostics)?;
+    match bare(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(Name::Literal(text.value())),
+        Expr::Lit(literal) => {
+            let written = literal.to_token_stream().to_string();
+            let quoted = written.trim_matches('\'');
+            diagnostics.at(literal.span(), format!("`{written}` is no name; write `name = \"{quoted}\"`"));
+            None
+        }
+        _ => Some(Name::Computed(value)),
+    }
+}
+
+/// A wrong fallback is still one: the block keeps the type that it has with it.
+fn fallback(option: RawOption, diagnostics: &mut Diagnostics) -> Fallback {
+    let broken = || Fallback { pattern: None, value: Expr::Verbatim(quote::quote!(loop {})) };
+    let Some(value) = given(Key::Fallback, option, diagnostics) else { return broken() };
+    let Expr::Closure(closure) = value else { return Fallback { pattern: None, value } };
+    if let Some(keyword) = closure.asyncness {
+        diagnostics
+            .at(keyword.span, "a fallback is evaluated in place; drop `async`, it may `.await` as it is");
+        return broken();
+    }
+    if let ReturnType::Type(arrow, _) = &closure.output {
+        diagnostics.at(arrow.spans[0], "a fallback's type is that of the body; drop the return type");
+        return broken();
+    }
+    if closure.inputs.len() != 1 {
+        let at = match closure.inputs.get(1) {
+            Some(second) => second.span(),
+            None => closure.inputs_begin.span,
+        };
+        diagnostics.at(
+            at,
+            "a fallback takes one value; write `fallback = |cancelled| …`, or `fallback = …` without it",
+        );
+        return broken();
+    }
+    Fallback { pattern: closure.inputs.into_iter().next(), value: *closure.body }
+}
+
+fn binding(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Ident> {
+    let value = given(Key::Scope, option, diagnostics)?;
+    match &value {
+        Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
+            path.path.get_ident().cloned()
+        }
+        _ => {
+            diagnostics.on(value, "`scope` introduces a name; write `scope = s`");
+            None
+        }
+    }
+}
+
+fn crate_path(option: RawOption, diagnostics: &mut Diagnostics) -> Option<CratePath> {
+    let value = given(Key::Crate, option, diagnostics)?;
+    match value {
+        Expr::Path(path) if path.qself.is_none() => Some(CratePath(path.path)),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+            let message = format!("`crate` takes a path; write `crate = {}`", text.value());
+            diagnostics.at(text.span(), message);
+            None
+        }
+        other => {
+            diagnostics.on(other, "`crate` takes a path; write `crate = ::scope_runtime`");
+            None
+        }
+    }
+}
+
+/// The name in front of a body, as in `|s| { … }`; `None` for `_`.
+pub(super) fn closure_binding(closure: &syn::ExprClosure, diagnostics: &mut Diagnostics) -> Option<Ident> {
+    let mut complain = |at: Span| diagnostics.at(at, "a scope gets one name; write `|s| { … }`");
+    if closure.inputs.len() > 1 {
+        complain(closure.inputs[1].span());
+    }
+    match closure.inputs.first() {
+        Some(Pat::Ident(name))
+            if name.by_ref.is_none() && name.mutability.is_none() && name.subpat.is_none() =>
+        {
+            Some(name.ident.clone())
+        }
+        Some(Pat::Wild(_)) => None,
+        Some(other) => {
+            complain(other.span());
+            None
+        }
+        None => {
+            complain(closure.inputs_begin.span);
+            None
+        }
+    }
+}
+
+/// Without the invisible groups that a macro puts around its fragments.
+fn bare(mut expr: &Expr) -> &Expr {
+    while let Expr::Group(group) = expr {
+        expr = &group.expr;
+    }
+    expr
+}

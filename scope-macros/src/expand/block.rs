@@ -1,0 +1,111 @@
+//! `scope!` and `shield!`
+
+use super::{names, options, parts, site};
+use crate::model::{Block, Exits, Form};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::quote_spanned;
+
+/// The block as an expression. `blame` is where the macro was called.
+pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
+    let at = Span::mixed_site().located_at(blame);
+    let rt = &block.runtime.private(blame);
+    let level = block.level;
+    let site = site::site(&block.site, rt);
+    let (ret, scope, value, jump) =
+        (names::returns(level), names::scope(level), names::value(level), names::jump(level));
+    let (settings, binding): (&[_], Option<&Ident>) = match &block.form {
+        Form::Scope { settings, binding, fallback: _ } => (settings, binding.as_ref()),
+        Form::Shield => (&[], None),
+    };
+
+    let pin = block.may_return().then(|| parts::pin(&ret, blame));
+    let new_ret = block.may_return().then(|| quote_spanned!(at=> let #ret = #rt::Return::new(); #pin));
+    let own_scope = block.has_children().then_some(&scope);
+    let new_scope = own_scope.map(|scope| quote_spanned!(at=> let #scope = &#rt::Scope::new(&__SITE, #ret);));
+    let has_jumps = !block.body.facts.jumps.is_empty();
+    let new_jump = has_jumps.then(|| quote_spanned!(at=> let mut #jump = 0u8;));
+    let options = options::options(settings, own_scope, rt);
+    let binding = parts::binding(binding, &scope);
+    let body = parts::braced(&block.body.statements, block.body.braces);
+    let exits = if block.may_return() { block.body.facts.exits } else { Exits::Never };
+    let is_error = parts::is_error(exits, &ret, rt);
+    let settle = match own_scope {
+        Some(scope) => quote_spanned!(at=> #scope.settle),
+        None => quote_spanned!(at=> #rt::settle),
+    };
+
+    let end = &end(block, rt, &value);
+    let finished = finished(block, end, &jump);
+    let (cancelled, on_cancel) = match &block.form {
+        Form::Scope { fallback: Some(fallback), .. } => parts::fallback(fallback),
+        Form::Scope { fallback: None, .. } => {
+            (quote_spanned!(at=> __cancelled), quote_spanned!(at=> #rt::Err(__cancelled)))
+        }
+        Form::Shield => {
+            (quote_spanned!(at=> __cancelled), quote_spanned!(at=> match #rt::shield_cut(__cancelled) {}))
+        }
+    };
+    let returned = if block.may_return() {
+        quote_spanned!(at=> return __returned)
+    } else {
+        quote_spanned!(at=> match __returned {})
+    };
+
+    // The unreachable branch keeps a body that always leaves from making our own code unreachable.
+    let run = quote_spanned! {at=>
+        #new_ret
+        #new_scope
+        #new_jump
+        let __options = #options;
+        let __body = async {
+            #pin
+            #binding
+            #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
+            match #rt::finish().await {}
+        };
+        let __left = match #settle(#rt::block(__options, __body, #is_error).await) {
+            #rt::Settled::Finished => #finished,
+            #rt::Settled::Returned(__returned) => #returned,
+            #rt::Settled::Cancelled(#cancelled) => #on_cancel,
+        };
+        __left
+    };
+    // Where the value is the body's own, the type that is expected of the block is that of the body, as in any
+    // block: the branch that comes first carries it there, so that coercions work, and a mismatch is blamed on the
+    // user's value. A `Result` of the wrong type would be reported in both branches.
+    let run = match &block.form {
+        Form::Scope { fallback: None, .. } => run,
+        Form::Scope { fallback: Some(_), .. } | Form::Shield => {
+            quote_spanned!(at=> if false { #end } else { #run })
+        }
+    };
+    quote_spanned! {at=>
+        {
+            #site
+            let mut #value = #rt::None;
+            #run
+        }
+    }
+}
+
+/// What the block evaluates to when the body came to its end.
+fn end(block: &Block, rt: &TokenStream, value: &Ident) -> TokenStream {
+    let at = Span::mixed_site();
+    match &block.form {
+        Form::Scope { fallback: None, .. } => quote_spanned!(at=> #rt::Ok(#rt::value(#value))),
+        Form::Scope { fallback: Some(_), .. } | Form::Shield => quote_spanned!(at=> #rt::value(#value)),
+    }
+}
+
+/// What happens when the body came to its end, or to a jump out of it.
+fn finished(block: &Block, end: &TokenStream, jump: &Ident) -> TokenStream {
+    let at = Span::mixed_site();
+    let Some((last, before)) = block.body.facts.jumps.split_last() else { return end.clone() };
+    let numbers = (1..).map(Literal::usize_unsuffixed);
+    let before = before.iter().zip(numbers).map(|(jump, number)| {
+        let landing = &jump.landing;
+        quote_spanned!(at=> #number => #landing,)
+    });
+    let last = &last.landing;
+    quote_spanned!(at=> match #jump { 0 => #end, #(#before)* _ => #last, })
+}

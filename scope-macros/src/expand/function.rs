@@ -1,0 +1,64 @@
+//! `#[cancel_scope]`
+
+use super::{names, options, parts, site};
+use crate::check::Served;
+use crate::model::{Exits, Function};
+use crate::parse::item;
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use quote::{ToTokens as _, quote_spanned};
+use syn::{Expr, Stmt};
+
+/// The user's function with a new body; all else is as it was.
+pub(super) fn function(served: Served) -> TokenStream {
+    let Served { mut item, shape, function } = served;
+    let body = body(&function);
+    if let Some(block) = item::async_body(&mut item, shape) {
+        block.stmts = vec![Stmt::Expr(Expr::Verbatim(body), None)];
+    }
+    item.into_token_stream()
+}
+
+fn body(function: &Function) -> TokenStream {
+    let at = Span::mixed_site();
+    let rt = &function.runtime.private(Span::call_site());
+    let (ret, scope) = (names::returns(0), names::scope(0));
+    let site = site::site(&function.site, rt);
+    let pin = parts::pin(&ret, function.returns_at);
+    let ty = function.returns.as_ref().map(|ty| quote_spanned!(at=> : #rt::Return<#ty>));
+    let own_scope = function.has_children().then_some(&scope);
+    let new_scope = own_scope.map(|scope| quote_spanned!(at=> let #scope = &#rt::Scope::new(&__SITE, #ret);));
+    let options = options::options(&function.settings, own_scope, rt);
+    let capture = function.owned.then(|| quote_spanned!(at=> move));
+    let binding = parts::binding(function.binding.as_ref(), &scope);
+    let statements = &function.body.statements;
+    let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #pin #binding #(#statements)*));
+    braced.set_span(at.located_at(function.body.braces));
+    // The return type is known, so it can always be asked.
+    let is_error = parts::is_error(Exits::Seen, &ret, rt);
+    let settle = match own_scope {
+        Some(scope) => quote_spanned!(at=> #scope.settle_fn),
+        None => quote_spanned!(at=> #rt::settle_fn),
+    };
+    let (cancelled, on_cancel) = match &function.fallback {
+        Some(fallback) => parts::fallback(fallback),
+        None => {
+            // A return type that can't say it is to be blamed itself.
+            let blamed = at.located_at(function.returns_at);
+            let rt = function.runtime.private(function.returns_at);
+            let convert = quote_spanned!(blamed=> #rt::FromCancelled::from_cancelled(__cancelled));
+            (quote_spanned!(at=> __cancelled), convert)
+        }
+    };
+    quote_spanned! {at=>
+        #site
+        let #ret #ty = #rt::Return::new();
+        #pin
+        #new_scope
+        let __options = #options;
+        let __body = async #capture #braced;
+        match #settle(#rt::block(__options, __body, #is_error).await) {
+            #rt::Ok(__returned) => __returned,
+            #rt::Err(#cancelled) => #on_cancel,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Names of generated locals. Blocks that are expanded together share their hygiene, so each level has its own.
+
+use proc_macro2::{Ident, Span};
+use quote::format_ident;
+
+pub(crate) fn scope(level: usize) -> Ident {
+    local("scope", level)
+}
+
+pub(crate) fn jump(level: usize) -> Ident {
+    local("jump", level)
+}
+
+pub(crate) fn value(level: usize) -> Ident {
+    local("value", level)
+}
+
+pub(crate) fn returns(level: usize) -> Ident {
+    local("ret", level)
+}
+
+fn local(word: &str, level: usize) -> Ident {
+    format_ident!("__{word}{level}", span = Span::mixed_site())
+}

@@ -1,0 +1,55 @@
+//! What blocks and functions have in common.
+
+use crate::model::{Exits, Fallback};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
+use syn::{Pat, Stmt};
+
+/// Pins the type that is returned to that of the code around. It stands once before the body and once in it, and
+/// since it comes first, the compiler blames what the user returns, and not us.
+pub(super) fn pin(ret: &Ident, at: Span) -> TokenStream {
+    let at = Span::mixed_site().located_at(at);
+    let mut ret = ret.clone();
+    ret.set_span(at);
+    // In a function that returns `!`, the pin itself is unreachable.
+    quote_spanned!(at=> #[allow(unreachable_code)] if false { return #ret.never(); })
+}
+
+/// Statements in braces that have the place of the user's, but are not theirs: theirs would be called needless.
+pub(super) fn braced(statements: &[Stmt], braces: Span) -> TokenStream {
+    let inner = statements.iter().map(ToTokens::to_token_stream).collect();
+    let mut group = Group::new(Delimiter::Brace, inner);
+    group.set_span(Span::mixed_site().located_at(braces));
+    group.into_token_stream()
+}
+
+/// `|s|`: the user's name for the scope.
+pub(super) fn binding(name: Option<&Ident>, scope: &Ident) -> TokenStream {
+    let at = Span::mixed_site();
+    name.map(|name| quote_spanned!(at=> let #name: &_ = #scope;)).unwrap_or_default()
+}
+
+/// The function that tells an error from a value.
+pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
+    match exits {
+        Exits::Never | Exits::Hidden => quote_spanned!(at=> #rt::never_err),
+        Exits::Seen => quote_spanned! {at=>
+            { use #rt::{ViaAny as _, ViaResult as _}; (&#ret).is_err_fn() }
+        },
+    }
+}
+
+/// An arm for a scope that was cancelled: the pattern of the reason, and the user's own value.
+pub(super) fn fallback(fallback: &Fallback) -> (TokenStream, TokenStream) {
+    let at = Span::mixed_site();
+    let value = &fallback.value;
+    match &fallback.pattern {
+        // An arm's pattern can't be annotated.
+        Some(Pat::Type(pattern)) => {
+            (quote_spanned!(at=> __cancelled), quote_spanned!(at=> { let #pattern = __cancelled; #value }))
+        }
+        Some(pattern) => (pattern.to_token_stream(), value.to_token_stream()),
+        None => (quote_spanned!(at=> _), value.to_token_stream()),
+    }
+}

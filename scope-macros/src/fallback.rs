@@ -1,0 +1,28 @@
+//! What is emitted after a mistake: the errors, and the user's code in a form that still has its types.
+
+use crate::diagnostics::Diagnostics;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Expr;
+
+/// An item with its errors beside it.
+pub(crate) fn item(item: TokenStream, diagnostics: Diagnostics) -> TokenStream {
+    let errors = diagnostics.into_tokens();
+    quote!(#item #errors)
+}
+
+/// An expression with its errors in front. Without one, the last error stands for it: its type fits everywhere.
+pub(crate) fn expression(expanded: Option<TokenStream>, diagnostics: Diagnostics) -> TokenStream {
+    if let (Some(expanded), true) = (&expanded, diagnostics.is_empty()) {
+        return expanded.clone();
+    }
+    let errors = diagnostics.into_tokens();
+    quote_spanned!(Span::mixed_site()=> { #errors #expanded })
+}
+
+/// A future that can't be spawned is still checked.
+pub(crate) fn future(future: Option<Box<Expr>>, diagnostics: Diagnostics) -> TokenStream {
+    let errors = diagnostics.into_tokens();
+    let future = future.map(|future| quote_spanned!(Span::mixed_site()=> let _ = #future;));
+    quote_spanned!(Span::mixed_site()=> { #future #errors })
+}

@@ -1,0 +1,103 @@
+//! The one table of options: what each is called, where it may stand, and what its value looks like.
+
+use crate::diagnostics::nearest;
+
+/// An option, by meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    Timeout,
+    Deadline,
+    Shield,
+    Name,
+    CleanupTimeout,
+    Fallback,
+    Scope,
+    Crate,
+    Background,
+    In,
+}
+
+/// Where options are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    Attribute,
+    Scope,
+    Spawn,
+}
+
+impl Place {
+    pub(crate) fn called(self) -> &'static str {
+        match self {
+            Place::Attribute => "#[cancel_scope]",
+            Place::Scope => "scope!",
+            Place::Spawn => "spawn!",
+        }
+    }
+}
+
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) name: &'static str,
+    pub(crate) places: &'static [Place],
+    /// How it is written, for messages.
+    pub(crate) example: &'static str,
+}
+
+const BOTH: &[Place] = &[Place::Attribute, Place::Scope];
+
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Entry] = &[
+    Entry { key: Key::Timeout,        name: "timeout",         places: BOTH,                                             example: r#"timeout = "3s""# },
+    Entry { key: Key::Deadline,       name: "deadline",        places: BOTH,                                             example: "deadline = instant" },
+    Entry { key: Key::Shield,         name: "shield",          places: BOTH,                                             example: "shield" },
+    Entry { key: Key::Name,           name: "name",            places: &[Place::Attribute, Place::Scope, Place::Spawn],  example: r#"name = "fetch""# },
+    Entry { key: Key::CleanupTimeout, name: "cleanup_timeout", places: BOTH,                                             example: r#"cleanup_timeout = "3s""# },
+    Entry { key: Key::Fallback,       name: "fallback",        places: BOTH,                                             example: "fallback = |cancelled| value" },
+    Entry { key: Key::Scope,          name: "scope",           places: &[Place::Attribute],                              example: "scope = s" },
+    Entry { key: Key::Crate,          name: "crate",           places: &[Place::Attribute],                              example: "crate = ::scope_runtime" },
+    Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn],                                  example: "background" },
+    Entry { key: Key::In,             name: "in",              places: &[Place::Spawn],                                  example: "in s" },
+];
+
+/// Options that exclude each other, and why.
+pub(crate) const CONFLICTS: &[(Key, Key, &str)] =
+    &[(Key::Timeout, Key::Deadline, "both bound this scope; keep one, or nest two scopes")];
+
+impl Key {
+    pub(crate) fn entry(self) -> &'static Entry {
+        // Every key has its line: `every_key_has_its_line` holds this true.
+        TABLE.iter().find(|entry| entry.key == self).unwrap_or(&TABLE[0])
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.entry().name
+    }
+}
+
+pub(crate) fn find(name: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.name == name)
+}
+
+/// The options of one place, in the table's order.
+pub(crate) fn names(place: Place) -> impl Iterator<Item = &'static str> {
+    TABLE.iter().filter(move |entry| entry.places.contains(&place)).map(|entry| entry.name)
+}
+
+/// Whether `name` was meant as an option, if perhaps misspelt, or misplaced.
+pub(crate) fn resembles(name: &str) -> bool {
+    find(name).is_some() || nearest(name, TABLE.iter().map(|entry| entry.name)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, TABLE};
+
+    #[test]
+    fn every_key_has_its_line() {
+        use Key::{Background, CleanupTimeout, Crate, Deadline, Fallback, In, Name, Scope, Shield, Timeout};
+        for key in [Timeout, Deadline, Shield, Name, CleanupTimeout, Fallback, Scope, Crate, Background, In] {
+            assert_eq!(TABLE.iter().filter(|entry| entry.key == key).count(), 1, "{key:?}");
+            assert_eq!(key.entry().key, key);
+        }
+    }
+}

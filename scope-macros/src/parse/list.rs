@@ -1,0 +1,190 @@
+//! `name = value`, `name` and `in value`, separated by commas, before whatever the options are about.
+
+use crate::diagnostics::Diagnostics;
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
+use syn::{Expr, Lit, Token};
+
+/// An option as it was written.
+pub(crate) struct RawOption {
+    pub(crate) name: Ident,
+    pub(crate) equals: Option<Token![=]>,
+    pub(crate) value: Value,
+}
+
+impl ToTokens for RawOption {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.name.to_tokens(tokens);
+        self.equals.to_tokens(tokens);
+        if let Value::Given(value) = &self.value {
+            value.to_tokens(tokens);
+        }
+    }
+}
+
+pub(crate) enum Value {
+    Missing,
+    Given(Box<Expr>),
+    /// Reported already.
+    Unreadable,
+}
+
+pub(crate) enum Element<T> {
+    Option(RawOption),
+    Subject(T),
+    /// Something stands where the subject should, and was reported.
+    Unreadable,
+}
+
+/// What the options are about: a body, a future, or, in an attribute, nothing.
+pub(crate) trait Subject: Sized {
+    /// What to write in its place, for messages.
+    const EXPECTED: &str;
+
+    fn peek(input: ParseStream<'_>) -> bool;
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self>;
+}
+
+/// For attributes: options only.
+pub(crate) enum Nothing {}
+
+impl Subject for Nothing {
+    const EXPECTED: &str = "expected an option";
+
+    fn peek(_: ParseStream<'_>) -> bool {
+        false
+    }
+
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Err(input.error(Self::EXPECTED))
+    }
+}
+
+/// Reads the whole list, going on behind each mistake.
+pub(crate) fn list<T: Subject>(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<Element<T>> {
+    let mut elements = Vec::new();
+    let parser = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            element(input, &mut elements, diagnostics);
+            separator(input, diagnostics);
+        }
+        Ok(())
+    };
+    if let Err(error) = parser.parse2(tokens) {
+        diagnostics.syntax(error);
+    }
+    elements
+}
+
+/// Consumes at least one token.
+fn element<T: Subject>(
+    input: ParseStream<'_>,
+    elements: &mut Vec<Element<T>>,
+    diagnostics: &mut Diagnostics,
+) {
+    if input.peek(Token![,]) {
+        diagnostics.at(input.span(), "nothing stands before this `,`; remove it");
+    } else if T::peek(input) {
+        match T::parse(input) {
+            Ok(subject) => elements.push(Element::Subject(subject)),
+            Err(error) => {
+                diagnostics.syntax(error);
+                elements.push(Element::Unreadable);
+                skip_to_comma(input);
+            }
+        }
+    } else if input.peek(Ident::peek_any) {
+        elements.extend(option::<T>(input, diagnostics).map(Element::Option));
+    } else {
+        let message = match input.fork().parse::<Lit>() {
+            Ok(_) => format!("{}; give the value a name, as in `timeout = \"3s\"`", T::EXPECTED),
+            Err(_) => T::EXPECTED.to_owned(),
+        };
+        diagnostics.at(input.span(), message);
+        skip_to_comma(input);
+    }
+}
+
+fn separator(input: ParseStream<'_>, diagnostics: &mut Diagnostics) {
+    if input.is_empty() || input.parse::<Token![,]>().is_ok() {
+        return;
+    }
+    if input.peek(Token![;]) {
+        diagnostics.at(input.span(), "options end with `,`; write `,` instead of `;`");
+        let _semicolon = input.parse::<Token![;]>();
+        return;
+    }
+    let next = match input.cursor().token_tree() {
+        Some((TokenTree::Group(group), _)) if group.delimiter() == Delimiter::Brace => "the body".to_owned(),
+        Some((TokenTree::Group(_), _)) | None => "this".to_owned(),
+        Some((TokenTree::Punct(punct), _)) if punct.as_char() == '|' => "the body".to_owned(),
+        Some((token, _)) => format!("`{token}`"),
+    };
+    diagnostics.at(input.span(), format!("a `,` is missing; put one before {next}"));
+    if !(input.peek(Ident::peek_any) || input.peek(syn::token::Brace) || input.peek(Token![|])) {
+        skip_to_comma(input);
+        let _comma = input.parse::<Token![,]>();
+    }
+}
+
+fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Option<RawOption> {
+    let name = Ident::parse_any(input).ok()?;
+    if name == "in" {
+        return Some(RawOption { name, equals: None, value: value(input, diagnostics) });
+    }
+    if input.is_empty() || input.peek(Token![,]) || input.peek(Token![;]) || begins_next::<T>(input) {
+        return Some(RawOption { name, equals: None, value: Value::Missing });
+    }
+    if input.peek(Token![=]) && !input.peek(Token![==]) && !input.peek(Token![=>]) {
+        let equals = input.parse().ok();
+        return Some(RawOption { name, equals, value: value(input, diagnostics) });
+    }
+    let message = format!("`{name}` takes its value with `=`; write `{name} = …`");
+    diagnostics.at(input.span(), message);
+    skip_to_comma(input);
+    Some(RawOption { name, equals: None, value: Value::Unreadable })
+}
+
+/// Whether only a comma is missing before what comes next.
+fn begins_next<T: Subject>(input: ParseStream<'_>) -> bool {
+    let next_option = || {
+        let fork = input.fork();
+        Ident::parse_any(&fork).is_ok() && (fork.is_empty() || fork.peek(Token![=]) || fork.peek(Token![,]))
+    };
+    let next_subject = || T::peek(input) && !input.peek(Lit) && !input.peek(Token![=]);
+    next_subject() || next_option()
+}
+
+fn value(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Value {
+    if input.is_empty() || input.peek(Token![,]) || input.peek(Token![;]) {
+        return Value::Missing;
+    }
+    let whole = input.fork();
+    if let Ok(expr) = whole.parse::<Expr>()
+        && (whole.is_empty() || whole.peek(Token![,]))
+    {
+        input.advance_to(&whole);
+        return Value::Given(Box::new(expr));
+    }
+    // With the comma forgotten, `timeout = limit { body }` would read as a struct literal.
+    let short = input.fork();
+    match Expr::parse_without_eager_brace(&short) {
+        Ok(expr) => {
+            input.advance_to(&short);
+            Value::Given(Box::new(expr))
+        }
+        Err(error) => {
+            diagnostics.syntax(error);
+            skip_to_comma(input);
+            Value::Unreadable
+        }
+    }
+}
+
+fn skip_to_comma(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        let _skipped = input.parse::<TokenTree>();
+    }
+}

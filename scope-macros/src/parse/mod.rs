@@ -1,0 +1,22 @@
+//! Tokens to typed syntax, spans kept. What is no syntax at all is reported here; nothing else is judged.
+
+pub(crate) mod block;
+pub(crate) mod duration;
+pub(crate) mod item;
+pub(crate) mod list;
+pub(crate) mod macros;
+pub(crate) mod spawn;
+
+use crate::model::Runtime;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// Takes off the `[$crate]` that the wrapping `macro_rules!` put in front of what the user wrote.
+pub(crate) fn runtime(input: TokenStream) -> (Runtime, TokenStream) {
+    let mut tokens = input.clone().into_iter();
+    match tokens.next() {
+        Some(TokenTree::Group(path)) if path.delimiter() == Delimiter::Bracket => {
+            (Runtime(path.stream()), tokens.collect())
+        }
+        _ => (Runtime(quote::quote!(::scope_runtime)), input),
+    }
+}

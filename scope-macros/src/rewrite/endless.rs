@@ -1,0 +1,89 @@
+//! Futures without an end, whose output type nothing decides.
+
+use super::flow::{Flow, Frame};
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{Expr, Macro, Stmt};
+
+/// Whether the future is `async { …; loop { … } }` and nothing ends the loop.
+pub(crate) fn is_endless(future: &Expr) -> bool {
+    let Expr::Async(block) = future else { return false };
+    let Some((Stmt::Expr(Expr::Loop(last), _), before)) = block.block.stmts.split_last() else {
+        return false;
+    };
+    let mut ends = Ends { flow: Flow::open(), found: false };
+    for statement in before {
+        ends.visit_stmt(statement);
+    }
+    // Only from here on does a `break` mean the loop at the end.
+    ends.visit_block(&last.body);
+    !ends.found
+}
+
+struct Ends {
+    flow: Flow,
+    found: bool,
+}
+
+impl<'ast> Visit<'ast> for Ends {
+    fn visit_expr(&mut self, expr: &'ast Expr) {
+        let frame = match expr {
+            Expr::Closure(_) | Expr::Async(_) | Expr::Const(_) => return,
+            Expr::Return(_) | Expr::Try(_) => {
+                self.found = true;
+                return;
+            }
+            Expr::Break(jump) => {
+                self.found |= self.flow.leaves(jump.label.as_ref());
+                None
+            }
+            Expr::Loop(syn::ExprLoop { label, .. })
+            | Expr::While(syn::ExprWhile { label, .. })
+            | Expr::ForLoop(syn::ExprForLoop { label, .. }) => Some(Frame::of_loop(label.as_ref())),
+            Expr::Block(syn::ExprBlock { label: Some(label), .. }) => Some(Frame::Block(label.name.clone())),
+            _ => None,
+        };
+        let entered = frame.map(|frame| self.flow.enter(frame)).is_some();
+        visit::visit_expr(self, expr);
+        if entered {
+            self.flow.leave();
+        }
+    }
+
+    fn visit_macro(&mut self, mac: &'ast Macro) {
+        // When in doubt it has an end, and the compiler is asked for its type.
+        self.found |= mentions_end(mac.tokens.clone());
+    }
+
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+fn mentions_end(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|tree| match tree {
+        TokenTree::Ident(word) => word == "break" || word == "return",
+        TokenTree::Punct(punct) => punct.as_char() == '?',
+        TokenTree::Group(group) => mentions_end(group.stream()),
+        TokenTree::Literal(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_endless;
+
+    #[test]
+    fn only_a_loop_that_nothing_ends_is_endless() {
+        let endless = |code: &str| is_endless(&syn::parse_str(code).unwrap());
+        assert!(endless("async { loop { tick().await; } }"));
+        assert!(endless("async move { let x = 1; loop { for a in b { if a { break; } } } }"));
+        assert!(endless("async { loop { 'a: loop { loop { break 'a; } } } }"));
+        assert!(endless("async { loop { let f = || return; f(); } }"));
+        assert!(!endless("async { loop { break; } }"));
+        assert!(!endless("async { 'a: loop { loop { break 'a; } } }"));
+        assert!(!endless("async { loop { step().await?; } }"));
+        assert!(!endless("async { loop { return 1; } }"));
+        assert!(!endless("async { loop { select! { _ = a => break } } }"));
+        assert!(!endless("async { 1 }"));
+        assert!(!endless("run()"));
+    }
+}

@@ -1,0 +1,232 @@
+//! The walk over the user's code: finds what leaves the block and what is spawned into it, and puts calls of the
+//! runtime in their place.
+//!
+//! Invariants:
+//! 1. Code is changed in three places only: a jump that leaves the block, a `spawn!`, a nested `scope!` or `shield!`.
+//! 2. A closure, an async block or an item is a wall for control flow; for `spawn!`, an item only.
+//! 3. Nothing is judged here: what looks wrong is noted as a [`Misuse`].
+
+mod endless;
+mod flow;
+mod leaks;
+mod nested;
+mod other_macros;
+mod spawns;
+
+use crate::diagnostics::Diagnostics;
+use crate::expand::names;
+use crate::model::{Exits, Facts, Jump, Runtime};
+pub(crate) use endless::is_endless;
+use flow::{Flow, Frame};
+use proc_macro2::Span;
+use quote::quote_spanned;
+use std::mem;
+use syn::spanned::Spanned as _;
+use syn::visit_mut::{self, VisitMut};
+use syn::{Expr, Lifetime, Macro, Path, Stmt};
+
+/// Whose body is walked.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) level: usize,
+    pub(crate) boundary: Boundary,
+}
+
+/// What the body's edge means for control flow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// A block: `break`, `continue` and `return` cross it. Blocks in it have to be expanded together with it, for
+    /// what leaves two blocks at once.
+    Crossed,
+    /// A function: nothing crosses, so blocks in it are left to their own expansion.
+    Final,
+}
+
+/// Code that the rules may forbid.
+pub(crate) enum Misuse {
+    /// `break value` out of the block
+    ValueJump {
+        value: Box<Expr>,
+    },
+    /// A jump that may leave the block, in a macro that can't be read.
+    UnreadableJump {
+        at: Span,
+        word: String,
+        in_macro: String,
+    },
+    /// `tokio::spawn` and its like
+    Leak {
+        path: Path,
+    },
+    Yield {
+        at: Span,
+    },
+}
+
+/// Walks over a body, and changes it.
+pub(crate) fn body(
+    statements: &mut [Stmt],
+    around: &Surroundings<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Facts, Vec<Misuse>) {
+    let flow = match around.boundary {
+        Boundary::Crossed => Flow::open(),
+        Boundary::Final => Flow::sealed(),
+    };
+    let mut walk = Walk {
+        around,
+        diagnostics,
+        flow,
+        in_spawn: false,
+        in_macro: false,
+        walls: 0,
+        facts: Facts::default(),
+        misuses: Vec::new(),
+    };
+    for statement in statements {
+        walk.visit_stmt_mut(statement);
+    }
+    (walk.facts, walk.misuses)
+}
+
+struct Walk<'a> {
+    around: &'a Surroundings<'a>,
+    diagnostics: &'a mut Diagnostics,
+    flow: Flow,
+    /// Whether this code runs in a child, which `spawn!` has no scope for.
+    in_spawn: bool,
+    /// Whether this code is the argument of a macro that may mean something else by it.
+    in_macro: bool,
+    /// How many closures and async blocks are around.
+    walls: usize,
+    facts: Facts,
+    misuses: Vec<Misuse>,
+}
+
+impl Walk<'_> {
+    fn exits(&mut self, exits: Exits) {
+        if !self.flow.is_sealed() {
+            self.facts.exits = self.facts.exits.max(exits);
+        }
+    }
+
+    /// Whether what stands here is done by the body itself.
+    fn is_own_code(&self) -> bool {
+        !self.in_macro && self.walls == 0
+    }
+
+    fn behind_wall(&mut self, visit: impl FnOnce(&mut Self)) {
+        let flow = mem::replace(&mut self.flow, Flow::sealed());
+        self.walls += 1;
+        visit(self);
+        self.walls -= 1;
+        self.flow = flow;
+    }
+
+    fn within(&mut self, frame: Frame, visit: impl FnOnce(&mut Self)) {
+        self.flow.enter(frame);
+        visit(self);
+        self.flow.leave();
+    }
+
+    /// The number under which the code behind the boundary finds `landing`.
+    fn jump_number(&mut self, landing: Expr) -> usize {
+        let target = target(&landing);
+        let known = self.facts.jumps.iter().position(|jump| self::target(&jump.landing) == target);
+        1 + known.unwrap_or_else(|| {
+            self.facts.jumps.push(Jump { landing });
+            self.facts.jumps.len() - 1
+        })
+    }
+
+    fn jump(&mut self, expr: &mut Expr) {
+        let (label, value) = match expr {
+            Expr::Break(jump) => (jump.label.as_ref(), jump.expr.take()),
+            Expr::Continue(jump) => (jump.label.as_ref(), None),
+            _ => return,
+        };
+        if !self.flow.leaves(label) {
+            if let Expr::Break(jump) = expr {
+                jump.expr = value;
+            }
+            return;
+        }
+        let at = Span::mixed_site().located_at(expr.span());
+        if let Some(value) = value {
+            let rt = self.around.runtime.private(at);
+            *expr = Expr::Verbatim(quote_spanned!(at=> { let _ = #value; match #rt::finish().await {} }));
+            self.misuses.push(Misuse::ValueJump { value });
+            return;
+        }
+        let number = proc_macro2::Literal::usize_unsuffixed(self.jump_number(expr.clone()));
+        let jump = names::jump(self.around.level);
+        let rt = self.around.runtime.private(at);
+        *expr = Expr::Verbatim(quote_spanned!(at=> { #jump = #number; match #rt::finish().await {} }));
+    }
+}
+
+/// What tells one way out from another.
+fn target(landing: &Expr) -> Option<(bool, Option<&Lifetime>)> {
+    match landing {
+        Expr::Break(jump) => Some((true, jump.label.as_ref())),
+        Expr::Continue(jump) => Some((false, jump.label.as_ref())),
+        _ => None,
+    }
+}
+
+impl VisitMut for Walk<'_> {
+    fn visit_expr_mut(&mut self, expr: &mut Expr) {
+        match expr {
+            Expr::Closure(_) | Expr::Async(_) => {
+                self.behind_wall(|walk| visit_mut::visit_expr_mut(walk, expr))
+            }
+            Expr::Const(_) => {}
+            Expr::Loop(syn::ExprLoop { label, .. }) | Expr::While(syn::ExprWhile { label, .. }) => {
+                let frame = Frame::of_loop(label.as_ref());
+                self.within(frame, |walk| visit_mut::visit_expr_mut(walk, expr));
+            }
+            Expr::ForLoop(each) => {
+                // What is iterated over is evaluated outside the loop.
+                self.visit_expr_mut(&mut each.expr);
+                self.within(Frame::of_loop(each.label.as_ref()), |walk| walk.visit_block_mut(&mut each.body));
+            }
+            Expr::Block(syn::ExprBlock { label: Some(label), block, .. }) => {
+                self.within(Frame::Block(label.name.clone()), |walk| walk.visit_block_mut(block));
+            }
+            Expr::Break(_) | Expr::Continue(_) => {
+                visit_mut::visit_expr_mut(self, expr);
+                self.jump(expr);
+            }
+            Expr::Return(_) | Expr::Try(_) => {
+                self.exits(Exits::Seen);
+                visit_mut::visit_expr_mut(self, expr);
+            }
+            Expr::Yield(yielded) => {
+                if self.is_own_code() {
+                    self.misuses.push(Misuse::Yield { at: yielded.yield_token.span });
+                }
+                visit_mut::visit_expr_mut(self, expr);
+            }
+            Expr::Call(call) => {
+                self.misuses.extend(leaks::leak(call));
+                visit_mut::visit_expr_mut(self, expr);
+            }
+            _ => visit_mut::visit_expr_mut(self, expr),
+        }
+    }
+
+    fn visit_macro_mut(&mut self, mac: &mut Macro) {
+        let Some(name) = mac.path.segments.last().map(|segment| segment.ident.to_string()) else { return };
+        match (name.as_str(), self.around.boundary) {
+            ("spawn", _) => self.spawn(mac),
+            ("scope" | "shield", Boundary::Final) => {}
+            ("scope" | "shield", Boundary::Crossed) => self.nested(mac, &name),
+            _ => self.other_macro(mac, &name),
+        }
+    }
+
+    // Items, types and attributes belong to no block.
+    fn visit_item_mut(&mut self, _: &mut syn::Item) {}
+    fn visit_type_mut(&mut self, _: &mut syn::Type) {}
+    fn visit_attribute_mut(&mut self, _: &mut syn::Attribute) {}
+}

@@ -1,0 +1,403 @@
+//! Functions that find their scope by themselves: the innermost one that the calling code is polled in (rule T1).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use crate::boundary::{Block, Left};
+use crate::cause::Cancelled;
+use crate::context::{self, Frame, with_stack};
+use crate::deadline::Moment;
+use crate::private::never_err;
+use crate::scope::{ScopeHandle, effective_instant, remaining_time};
+use crate::site::{Kind, Site};
+use crate::tree::{Look, Node, NodeInit, Place};
+
+/// A handle of the innermost scope; in a child task, of the scope that it was spawned into (rule T2).
+///
+/// # Panics
+///
+/// Outside every scope it panics at the caller's location; [`try_current`] gives `None` instead.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{current, scope};
+///
+/// let cut = scope!({
+///     current().cancel();
+///     std::future::pending::<()>().await;
+/// });
+/// assert!(cut.is_err());
+/// # }
+/// ```
+#[track_caller]
+pub fn current() -> ScopeHandle {
+    match try_current() {
+        Some(handle) => handle,
+        None => panic!("there is no cancel scope here; open one with `scope!` or `#[cancel_scope]`"),
+    }
+}
+
+/// A handle of the innermost scope, or `None` outside every scope.
+///
+/// # Examples
+///
+/// ```
+/// assert!(scope_runtime::try_current().is_none());
+/// ```
+pub fn try_current() -> Option<ScopeHandle> {
+    with_stack(context::Stack::current).flatten().map(ScopeHandle::new)
+}
+
+/// Asks whether the calling code was cancelled: a delivery point without an await.
+///
+/// Outside every scope it is `Ok` (rule T6). It looks at the clock: a passed deadline counts, whether or not a timer
+/// fired (rule L5).
+///
+/// # Errors
+///
+/// [`Cancelled`], if a cancel is visible here.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{check, current, scope};
+///
+/// let stopped_at = scope!({
+///     let mut n = 0;
+///     loop {
+///         n += 1;
+///         if n == 3 { current().cancel(); }
+///         if check().is_err() { break n; }
+///     }
+/// });
+/// assert_eq!(stopped_at.unwrap(), 3); // no await, so nothing was dropped
+/// # }
+/// ```
+pub fn check() -> Result<(), Cancelled> {
+    let mut look = Look::new();
+    let cancelled = with_stack(|stack| {
+        (stack.sees_cancel(&mut look) == Some(true)).then(|| stack.cancelled_error(&mut look)).flatten()
+    });
+    cancelled.flatten().map_or(Ok(()), Err)
+}
+
+/// Yields to the runtime once, and is a delivery point on both sides.
+///
+/// Inside a scope that is cancelled, the body is dropped here (rule D2).
+///
+/// # Errors
+///
+/// [`Cancelled`], if a cancel is visible here that is not delivered by dropping the body.
+///
+/// # Cancellation safety
+///
+/// Nothing is lost if this future is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{checkpoint, current, scope};
+///
+/// let cut = scope!({
+///     current().cancel();
+///     let _ = checkpoint().await;
+///     unreachable!("the body was dropped at the checkpoint");
+/// });
+/// assert!(cut.is_err());
+/// # }
+/// ```
+pub async fn checkpoint() -> Result<(), Cancelled> {
+    tokio::task::yield_now().await;
+    check()
+}
+
+/// Waits until a cancel is visible in the innermost scope; for ever outside every scope.
+///
+/// # Cancellation safety
+///
+/// Nothing is lost if this future is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{cancelled, current, scope};
+///
+/// let value = scope!({
+///     current().cancel();
+///     cancelled().await; // ready at once, so it is no suspension
+///     "the body went on"
+/// });
+/// assert_eq!(value.unwrap(), "the body went on");
+/// # }
+/// ```
+pub async fn cancelled() {
+    match with_stack(context::Stack::top_node).flatten() {
+        Some(node) => ScopeHandle::new(node).cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a cancel is visible here; looks at the clock (rule L5). False outside every scope.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{is_cancelled, scope};
+///
+/// assert!(!is_cancelled());
+/// let seen = scope!(timeout = 0s, { is_cancelled() });
+/// assert_eq!(seen.unwrap(), true);
+/// # }
+/// ```
+pub fn is_cancelled() -> bool {
+    let mut look = Look::new();
+    with_stack(|stack| stack.sees_cancel(&mut look)).flatten() == Some(true)
+}
+
+/// The time until the earliest deadline that counts here: `None` without one, zero once a cancel is visible
+/// (rule L2). Inside a shield, outer deadlines do not count.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{remaining, scope};
+/// use std::time::Duration;
+///
+/// let budget = scope!(timeout = 10s, {
+///     scope!(timeout = 1m, { remaining() })
+/// });
+/// assert_eq!(budget.unwrap().unwrap(), Some(Duration::from_secs(10)));
+/// assert_eq!(remaining(), None);
+/// # }
+/// ```
+pub fn remaining() -> Option<Duration> {
+    let mut look = Look::new();
+    let (deadline, cancelled) =
+        with_stack(|stack| Some((stack.effective_deadline()?, stack.sees_cancel(&mut look)?))).flatten()?;
+    remaining_time(cancelled, deadline, &mut look)
+}
+
+/// The earliest deadline that counts here, over all visible scopes (rule L2); an instant that is not in the future
+/// once a cancel is visible.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{effective_deadline, scope};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+///
+/// let at = scope!(timeout = 10s, { effective_deadline() });
+/// assert_eq!(at.unwrap(), Some(Instant::now() + Duration::from_secs(10)));
+/// # }
+/// ```
+pub fn effective_deadline() -> Option<Instant> {
+    let mut look = Look::new();
+    let (deadline, cancelled) =
+        with_stack(|stack| Some((stack.effective_deadline()?, stack.sees_cancel(&mut look)?))).flatten()?;
+    effective_instant(cancelled, deadline, &mut look)
+}
+
+static MOVE_ON: Site = Site::new(Kind::Scope, "move_on_after", "", 0, 0, "");
+static FAIL: Site = Site::new(Kind::Scope, "fail_after", "", 0, 0, "");
+
+pin_project! {
+    /// The future of [`fail_after`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct FailAfter<F: Future> {
+        #[pin]
+        block: Block<F>,
+    }
+}
+
+pin_project! {
+    /// The future of [`move_on_after`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct MoveOnAfter<F: Future> {
+        #[pin]
+        block: Block<F>,
+    }
+}
+
+#[track_caller]
+fn bounded<F: Future>(site: &'static Site, timeout: Duration, future: F) -> Block<F> {
+    crate::private::require_runtime(site.name());
+    let timeout = Moment(0).after(timeout);
+    let deadline = Moment::now().after(Duration::from_nanos(timeout.0));
+    Block::new(Frame::new(site, None, None).with_deadline(deadline, timeout), future, never_err)
+}
+
+/// Runs a future in a scope with a timeout, and fails if the time is up: `scope!(timeout = d, { fut.await })` without
+/// a macro (after Trio's `fail_after`; rules L1, D5). The time counts from this call.
+///
+/// # Errors
+///
+/// [`Cancelled`], if the scope was cancelled.
+///
+/// # Panics
+///
+/// Outside a tokio runtime; if the future panics (rule F2).
+///
+/// # Cancellation safety
+///
+/// The future is a scope of its own: if it is dropped, rule U5 holds.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::fail_after;
+/// use std::time::Duration;
+///
+/// let late = fail_after(Duration::from_secs(1), std::future::pending::<()>()).await;
+/// assert!(late.unwrap_err().is_timeout());
+/// # }
+/// ```
+#[track_caller]
+pub fn fail_after<F: Future>(timeout: Duration, future: F) -> FailAfter<F> {
+    FailAfter { block: bounded(&FAIL, timeout, future) }
+}
+
+/// Runs a future in a scope with a timeout, and goes on without its value if the time is up (after Trio's
+/// `move_on_after`; rules L1, D5). The time counts from this call.
+///
+/// # Panics
+///
+/// Outside a tokio runtime; if the future panics (rule F2).
+///
+/// # Cancellation safety
+///
+/// The future is a scope of its own: if it is dropped, rule U5 holds.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::move_on_after;
+/// use std::time::Duration;
+///
+/// assert_eq!(move_on_after(Duration::from_secs(1), async { 7 }).await, Some(7));
+/// assert_eq!(move_on_after(Duration::from_secs(1), std::future::pending::<u8>()).await, None);
+/// # }
+/// ```
+#[track_caller]
+pub fn move_on_after<F: Future>(timeout: Duration, future: F) -> MoveOnAfter<F> {
+    MoveOnAfter { block: bounded(&MOVE_ON, timeout, future) }
+}
+
+impl<F: Future> Future for FailAfter<F> {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(value_of(ready!(self.project().block.poll(cx))))
+    }
+}
+
+impl<F: Future> Future for MoveOnAfter<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(value_of(ready!(self.project().block.poll(cx))).ok())
+    }
+}
+
+fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
+    match left {
+        Left::Returned(value) => Ok(value),
+        Left::Cancelled { error, .. } => Err(error),
+        Left::Panicked(payload) => std::panic::resume_unwind(payload),
+        Left::Finished | Left::Failed(_) => unreachable!("a plain future has neither a block's end nor children"),
+    }
+}
+
+/// Puts futures and code under a scope where nothing carries the context over (rule T6).
+///
+/// A task from `tokio::spawn`, a callback, a thread starts outside every scope (rule T5).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() {
+/// use scope_runtime::{check, current, scope, InScope};
+///
+/// let done = scope!({
+///     let job = async { check().map(|()| "under the scope") }.in_scope(current());
+///     tokio::task::LocalSet::new().run_until(job).await
+/// });
+/// assert_eq!(done.unwrap().unwrap().unwrap(), "under the scope");
+/// # }
+/// ```
+pub trait InScope: Future + Sized {
+    /// Makes this future a boundary of its own below the scope of `handle`: it sees the scope's cancel, deadline and
+    /// shield, and unwinds by itself.
+    ///
+    /// The scope does not wait for it: leaving the scope is a hard cancel for it (cause
+    /// [`Closed`](crate::Cause::Closed)), also before its first poll.
+    ///
+    /// # Errors
+    ///
+    /// The future's value is `Err(Cancelled)` if a cancel was delivered to it.
+    ///
+    /// # Cancellation safety
+    ///
+    /// It is a boundary: if it is dropped, rule U5 holds.
+    fn in_scope(self, handle: ScopeHandle) -> GuestFuture<Self>;
+}
+
+impl<F: Future> InScope for F {
+    fn in_scope(self, handle: ScopeHandle) -> GuestFuture<F> {
+        static GUEST: Site = Site::new(Kind::Guest, "", "", 0, 0, "");
+        let node = Arc::new(Node::new(NodeInit {
+            site: &GUEST,
+            name: None,
+            deadline: Moment::NEVER,
+            timeout: Moment::NEVER,
+            shield: false,
+            expired: false,
+            cleanup_timeout: None,
+        }));
+        node.link(Some(handle.node), Place::Guest, &mut Look::new());
+        GuestFuture { block: Block::new(Frame::rooted(node), self, never_err) }
+    }
+}
+
+pin_project! {
+    /// The future of [`InScope::in_scope`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct GuestFuture<F: Future> {
+        #[pin]
+        block: Block<F>,
+    }
+}
+
+impl<F: Future> Future for GuestFuture<F> {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(value_of(ready!(self.project().block.poll(cx))))
+    }
+}

@@ -1,0 +1,411 @@
+//! The future around a body: polls it, delivers cancels, unwinds, and decides what leaves (rules D1-D7, U1-U5).
+//!
+//! A poll of a [`Block`] puts its frame on the poll stack and goes through the stages *body → ending → left*:
+//!
+//! * **Body.** The body is polled first. Only if it is pending and a hard cancel is visible, or a scope inside has
+//!   unwound without absorbing, is it dropped (rule D2); and only when nothing inside owes work (rule U1).
+//! * **Ending.** Children end, cleanup runs, the scope closes (rule U2). A scope without a node has neither.
+//! * **Left.** Four facts are combined here and nowhere else: a failure, cancelled by itself, lost its body or a
+//!   child, a cancel from outside is visible.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::cause::Cancelled;
+use crate::cleanup::poll_ending;
+use crate::context::{self, Frame, WakerId, waker_id, with_stack};
+use crate::deadline::Moment;
+use crate::failure::{ErrorText, Failure, FailureKind, Payload};
+use crate::orphan;
+use crate::tree::{Hold, Look, Node};
+
+/// Says whether a body's output is an `Err`, and what it says of itself.
+pub type Classify<R> = fn(&R) -> Option<ErrorText>;
+
+/// What leaves a boundary.
+pub enum Left<R> {
+    /// The body ended with its enclosing function's value: by `return`, by `?`, or as that function's body.
+    Returned(R),
+    /// The body fell off its end, or jumped out of the block.
+    Finished,
+    /// A child failed; the error has the child's own type.
+    Failed(Box<dyn std::any::Any + Send>),
+    /// Something panicked.
+    Panicked(Payload),
+    /// The scope was cancelled.
+    Cancelled {
+        /// What happened.
+        error: Cancelled,
+        /// An own cancel (rule D5), or one from outside.
+        own: bool,
+    },
+}
+
+/// How the body ended.
+enum End<R> {
+    Finished,
+    Returned(R),
+    Panicked(Payload),
+    Cut,
+}
+
+pin_project! {
+    #[project = StageProj]
+    enum Stage<B, R> {
+        Body { #[pin] body: B },
+        Ending { end: Option<End<R>> },
+        // It has told its parent, which drops it; kept to tell again, or to absorb if it was moved (rule D4).
+        Through { under: Option<Arc<Node>> },
+        Left,
+    }
+}
+
+pin_project! {
+    // One timer, registered only while it is needed.
+    #[project = TimerProj]
+    struct Timer {
+        #[pin]
+        sleep: Option<Sleep>,
+        waker: WakerId,
+    }
+}
+
+impl Timer {
+    /// True once `at` has passed. A timer that is set is not polled again with the same waker: nothing about it
+    /// changed, and a poll would register it anew.
+    fn has_passed(self: Pin<&mut Self>, at: Moment, cx: &mut Context<'_>) -> bool {
+        let mut this = self.project();
+        let Some(at) = at.instant() else {
+            if this.sleep.is_some() {
+                this.sleep.set(None);
+            }
+            return false;
+        };
+        let waker = waker_id(cx.waker());
+        match this.sleep.as_mut().as_pin_mut() {
+            Some(sleep) if sleep.deadline() == at => {
+                if *this.waker == waker && !sleep.is_elapsed() {
+                    return false;
+                }
+            }
+            Some(sleep) => sleep.reset(at),
+            None => this.sleep.set(Some(sleep_until(at))),
+        }
+        *this.waker = waker;
+        let sleep = this.sleep.as_mut().as_pin_mut().expect("it was set above");
+        let passed = sleep.poll(cx).is_ready();
+        if passed {
+            this.sleep.set(None);
+        }
+        passed
+    }
+}
+
+pin_project! {
+    /// A body with its boundary.
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Block<B: Future> {
+        #[pin]
+        stage: Stage<B, B::Output>,
+        #[pin]
+        timer: Timer,
+        // Away while it is on the poll stack, and after the end.
+        frame: Option<Frame>,
+        classify: Classify<B::Output>,
+    }
+
+    impl<B: Future> PinnedDrop for Block<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(frame) = this.frame.take() else { return };
+            drop_from_outside(this.stage.as_mut(), frame);
+        }
+    }
+}
+
+/// The future was dropped by something that is no scope (rule U5), or by a scope after it told that it unwound.
+fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: Frame) {
+    let running = matches!(stage.as_mut().project(), StageProj::Body { .. });
+    let mut dropped = Ok(());
+    let frame = if running {
+        match context::enter_for_drop(frame) {
+            Ok(()) => {
+                dropped = drop_body(stage.as_mut(), Stage::Left);
+                context::leave()
+            }
+            Err(frame) => frame,
+        }
+    } else {
+        frame
+    };
+    if let Some(node) = frame.node() {
+        orphan::adopt_from(node, None);
+    }
+    if let Err(payload) = dropped
+        && !std::thread::panicking()
+    {
+        resume_unwind(payload);
+    }
+}
+
+/// Drops the body in its own frame, so that what its destructors register goes there.
+fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>, next: Stage<B, R>) -> Result<(), Payload> {
+    with_stack(|stack| stack.set_dropping(true));
+    let dropped = catch_unwind(AssertUnwindSafe(|| stage.set(next)));
+    with_stack(|stack| stack.set_dropping(false));
+    dropped
+}
+
+impl<B: Future> Block<B> {
+    pub(crate) fn new(frame: Frame, body: B, classify: Classify<B::Output>) -> Self {
+        Self {
+            stage: Stage::Body { body },
+            timer: Timer { sleep: None, waker: (0, 0) },
+            frame: Some(frame),
+            classify,
+        }
+    }
+}
+
+impl<B: Future> Future for Block<B> {
+    type Output = Left<B::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let frame = this.frame.take().expect("a scope was polled after it was left");
+        context::enter(frame, cx.waker());
+        let polled = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
+        let frame = context::leave();
+        if polled.is_pending() {
+            *this.frame = Some(frame);
+        } else if let Some(node) = frame.node() {
+            node.unlink(&mut Look::new());
+        }
+        polled
+    }
+}
+
+/// What to do with a body that is pending.
+enum Verdict {
+    Keep,
+    Deliver,
+}
+
+fn poll_entered<B: Future>(
+    mut stage: Pin<&mut Stage<B, B::Output>>,
+    mut timer: Pin<&mut Timer>,
+    classify: Classify<B::Output>,
+    cx: &mut Context<'_>,
+) -> Poll<Left<B::Output>> {
+    loop {
+        match stage.as_mut().project() {
+            StageProj::Body { body } => {
+                let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+                let end = match polled {
+                    Ok(Poll::Ready(value)) => End::Returned(value),
+                    Err(payload) => End::Panicked(payload),
+                    Ok(Poll::Pending) if with_stack(|stack| stack.take_finished()) == Some(true) => End::Finished,
+                    Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
+                        Verdict::Keep => return Poll::Pending,
+                        Verdict::Deliver => End::Cut,
+                    },
+                };
+                end_body(stage.as_mut(), end, classify);
+            }
+            StageProj::Ending { end } => {
+                if let Some(node) = top_node() {
+                    if node.is_orphaned() {
+                        // It was given up as abandoned, and is polled all the same: an orphan does its work.
+                        let error = node.cancelled_error(&mut Look::new());
+                        stage.set(Stage::Left);
+                        return Poll::Ready(Left::Cancelled { error, own: false });
+                    }
+                    if poll_ending(&node, cx).is_pending() {
+                        let mut look = Look::new();
+                        let deadline = with_stack(|stack| stack.needs_timer(&mut look));
+                        drop(look);
+                        if timer.as_mut().has_passed(deadline.unwrap_or(Moment::NEVER), cx) {
+                            continue;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+                let end = end.take().expect("it is taken once");
+                return leave(stage, end);
+            }
+            StageProj::Through { under } => {
+                let parent = top_node().and_then(|node| node.parent());
+                if same(under.as_ref(), parent.as_ref()) && with_stack(|stack| stack.signal_parent()) == Some(true)
+                {
+                    return Poll::Pending;
+                }
+                stage.set(Stage::Left);
+                return Poll::Ready(Left::Cancelled { error: foreign_error(), own: false });
+            }
+            StageProj::Left => panic!("a scope was polled after it was left"),
+        }
+    }
+}
+
+fn top_node() -> Option<Arc<Node>> {
+    with_stack(|stack| stack.top_frame().and_then(|frame| frame.node().cloned())).flatten()
+}
+
+fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The body is pending: registers for whatever may change, then looks (invariant 3 of the tree).
+fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
+    with_stack(|stack| stack.register_shield());
+    let node = top_node();
+    if let Some(node) = &node {
+        node.register(cx.waker());
+    }
+    loop {
+        let mut look = Look::new();
+        let cancelled = with_stack(|stack| stack.inner_unwound() || stack.sees_cancel(&mut look) == Some(true));
+        let wait_until = if cancelled == Some(true) {
+            match node.as_ref().map_or(Hold::Free, |node| node.hold(&mut look, cx.waker())) {
+                Hold::Free => {
+                    deliver(&mut look);
+                    return Verdict::Deliver;
+                }
+                Hold::Wait(until) => until,
+            }
+        } else {
+            with_stack(|stack| stack.needs_timer(&mut look)).unwrap_or(Moment::NEVER)
+        };
+        drop(look);
+        if !timer.as_mut().has_passed(wait_until, cx) {
+            return Verdict::Keep;
+        }
+    }
+}
+
+/// Takes note of a delivery before the body is dropped.
+fn deliver(look: &mut Look) {
+    let foreign = with_stack(|stack| {
+        let foreign = stack.has_parent() && (stack.inner_unwound() || stack.sees_outer_cancel(look));
+        // Whoever unwinds for somebody else must still know it if its future is moved (rule D4).
+        if foreign {
+            stack.top_node();
+        }
+        foreign.then(|| stack.foreign_error(look)).flatten()
+    });
+    if let Some(node) = top_node() {
+        node.delivered(foreign.flatten());
+    }
+}
+
+/// Drops the body and begins the unwinding.
+fn end_body<B: Future>(
+    mut stage: Pin<&mut Stage<B, B::Output>>,
+    end: End<B::Output>,
+    classify: Classify<B::Output>,
+) {
+    let dropped = drop_body(stage.as_mut(), Stage::Ending { end: None });
+    let node = top_node();
+    let end = match (end, dropped) {
+        // A destructor of the body that panics, with nobody to keep the payload but us.
+        (End::Finished | End::Cut | End::Returned(_), Err(payload)) if node.is_none() => End::Panicked(payload),
+        (end, Err(payload)) => {
+            if let Some(node) = &node {
+                node.fail(Failure::panic(node.name(), payload));
+            }
+            end
+        }
+        (end, Ok(())) => end,
+    };
+    let end = match (end, node) {
+        (end, None) => end,
+        (end, Some(node)) => {
+            node.begin_ending();
+            let end = match end {
+                End::Panicked(payload) => {
+                    node.fail(Failure::panic(node.name(), payload));
+                    End::Finished
+                }
+                End::Returned(value) => {
+                    if let Some(text) = classify(&value) {
+                        node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
+                    }
+                    End::Returned(value)
+                }
+                end => end,
+            };
+            node.body_gone();
+            end
+        }
+    };
+    stage.set(Stage::Ending { end: Some(end) });
+}
+
+/// Combines the four facts (see the module's documentation).
+fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>) -> Poll<Left<R>> {
+    let node = top_node();
+    let taken = node.as_ref().map(|node| node.take_result());
+    let mut lost = matches!(end, End::Cut);
+    let mut under = None;
+    if let Some(taken) = taken {
+        if let Some(failure) = taken.failure {
+            stage.set(Stage::Left);
+            return Poll::Ready(match (failure.kind, end) {
+                (FailureKind::Error(error), _) => Left::Failed(error),
+                (FailureKind::Panic(payload), _) => Left::Panicked(payload),
+                (FailureKind::Body, End::Returned(value)) => Left::Returned(value),
+                (FailureKind::Body, _) => unreachable!("the body's own failure is kept as its value"),
+            });
+        }
+        lost |= taken.lost_child;
+        under = taken.delivered_under;
+    }
+    if !lost {
+        stage.set(Stage::Left);
+        return Poll::Ready(match end {
+            End::Finished => Left::Finished,
+            End::Returned(value) => Left::Returned(value),
+            End::Panicked(payload) => Left::Panicked(payload),
+            End::Cut => unreachable!("a body that was cut is lost"),
+        });
+    }
+
+    let mut look = Look::new();
+    let (own, told) = with_stack(|stack| {
+        let own = stack.top_frame().is_some_and(|frame| frame.cancel_called(&mut look))
+            && !stack.sees_outer_cancel(&mut look);
+        (own, !own && stack.has_parent())
+    })
+    .unwrap_or((true, false));
+    if told {
+        let parent = with_stack(|stack| stack.top_node().and_then(|node| node.parent())).flatten();
+        if under.is_none() || same(under.as_ref(), parent.as_ref()) {
+            with_stack(|stack| stack.signal_parent());
+            stage.set(Stage::Through { under: parent });
+            return Poll::Pending;
+        }
+    }
+    stage.set(Stage::Left);
+    let error = if own {
+        with_stack(|stack| stack.cancelled_error(&mut look)).flatten().expect("its own frame is on the stack")
+    } else {
+        foreign_error()
+    };
+    Poll::Ready(Left::Cancelled { error, own })
+}
+
+/// The error of a scope that absorbs a cancel that was not its own (rule D4), or of a task or guest.
+fn foreign_error() -> Cancelled {
+    let mut look = Look::new();
+    with_stack(|stack| stack.outer_error(&mut look)).flatten().expect("its own frame is on the stack")
+}

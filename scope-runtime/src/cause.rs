@@ -1,0 +1,243 @@
+//! Why something was cancelled: [`Cancelled`], its [`Cause`], and the chain to the root cause (rules W1, W2).
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::site::Site;
+
+/// The error that says that a scope, or a task in it, was cancelled: which one, why, and where.
+///
+/// It is the `Err` of a [`scope!`](crate::scope), of a [`Task`](crate::Task) and of [`check()`](crate::check()). Its
+/// text is a chain down to the root cause, and [`source()`](Error::source) is always the [`Cause`] (rule W1):
+///
+/// ```text
+/// fetch (src/a.rs:12) cancelled: parent ingest (src/b.rs:7) passed its deadline of 3s
+/// ```
+///
+/// Cloning is cheap: clones share one allocation.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{scope, Cause};
+/// use std::time::Duration;
+///
+/// let late = scope!(timeout = 3s, name = "fetch", {
+///     tokio::time::sleep(Duration::from_secs(60)).await;
+/// });
+/// let cancelled = late.unwrap_err();
+/// assert!(cancelled.is_timeout());
+/// assert!(matches!(cancelled.cause(), Cause::Deadline { .. }));
+/// assert!(cancelled.to_string().starts_with("fetch ("));
+/// assert!(cancelled.to_string().ends_with("cancelled: deadline of 3s passed"));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Cancelled(Arc<Data>);
+
+struct Data {
+    who: Who,
+    cause: Cause,
+}
+
+/// Name and place of a scope or task.
+#[derive(Clone)]
+pub(crate) struct Who {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) site: &'static Site,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.site)
+    }
+}
+
+/// Why a scope or a task was cancelled (rule W1).
+///
+/// The first cause of a scope is decided once and stays (rule L6).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Somebody called `cancel()`, `cancel_with(…)` or `cancel_now()`.
+    #[non_exhaustive]
+    Explicit {
+        /// What `cancel_with` was given.
+        reason: Option<Cow<'static, str>>,
+        /// Where it was called.
+        at: &'static Location<'static>,
+    },
+    /// The scope's own deadline passed.
+    #[non_exhaustive]
+    Deadline {
+        /// The time that the scope had, from its entry to its deadline, if it was given as a timeout.
+        after: Option<Duration>,
+    },
+    /// A child task, or the body itself, ended with an error.
+    #[non_exhaustive]
+    TaskFailed {
+        /// The name of the task, or of the scope whose body failed.
+        task: Cow<'static, str>,
+        /// The error's text, where it has one.
+        text: String,
+    },
+    /// A child task, the body or a cleanup panicked.
+    #[non_exhaustive]
+    TaskPanicked {
+        /// The name of the task, or of the scope whose body panicked.
+        task: Cow<'static, str>,
+        /// The panic's message, where it is a string.
+        text: String,
+    },
+    /// The task was cancelled by [`Task::cancel`](crate::Task::cancel), or as a background task at the end of its
+    /// scope.
+    #[non_exhaustive]
+    Task {
+        /// Where it was called, or where the task was spawned for a background task.
+        at: Option<&'static Location<'static>>,
+    },
+    /// An enclosing scope was cancelled.
+    Parent(
+        /// What happened there.
+        Cancelled,
+    ),
+    /// The scope that it was put under has been left.
+    Closed,
+    /// The scope's future was dropped by something that is no scope: a raw `select!`, `tokio::time::timeout`,
+    /// `JoinHandle::abort` (rule U5).
+    Dropped,
+    /// The runtime shut down.
+    Runtime,
+}
+
+impl Cancelled {
+    pub(crate) fn new(who: Who, cause: Cause) -> Self {
+        Self(Arc::new(Data { who, cause }))
+    }
+
+    /// The name of the scope or task that was cancelled.
+    pub fn scope_name(&self) -> &str {
+        &self.0.who.name
+    }
+
+    /// Where the scope or task that was cancelled is written.
+    pub fn site(&self) -> &'static Site {
+        self.0.who.site
+    }
+
+    /// Why it was cancelled; [`Cause::Parent`] leads on to the enclosing scope.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The cause at the end of the chain of parents.
+    pub fn root_cause(&self) -> &Cause {
+        let mut at = self;
+        while let Cause::Parent(parent) = at.cause() {
+            at = parent;
+        }
+        at.cause()
+    }
+
+    /// True if the root cause is a deadline: what users of `fail_after` ask.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.root_cause(), Cause::Deadline { .. })
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cancelled: {}", self.0.who, self.0.cause)
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancelled({self})")
+    }
+}
+
+impl Error for Cancelled {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0.cause)
+    }
+}
+
+impl Cause {
+    /// The cause as something that a parent did: "passed its deadline".
+    fn write_as_deed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Explicit { reason, at } => {
+                write!(f, "was cancelled at {}:{}", at.file(), at.line())?;
+                reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+            }
+            Self::Deadline { after: Some(after) } => write!(f, "passed its deadline of {after:?}"),
+            Self::Deadline { after: None } => f.write_str("passed its deadline"),
+            Self::TaskFailed { task, text } => write!(f, "failed: {task}: {text}"),
+            Self::TaskPanicked { task, text } => write!(f, "panicked: {task}: {text}"),
+            Self::Task { at: Some(at) } => {
+                write!(f, "was cancelled through its handle at {}:{}", at.file(), at.line())
+            }
+            Self::Task { at: None } => f.write_str("was no longer needed"),
+            Self::Parent(parent) => write!(f, "lost its parent {parent}"),
+            Self::Closed => f.write_str("was left"),
+            Self::Dropped => f.write_str("was dropped"),
+            Self::Runtime => f.write_str("lost its runtime"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Explicit { reason, at } => {
+                match reason {
+                    Some(reason) => write!(f, "{reason}")?,
+                    None => f.write_str("requested")?,
+                }
+                write!(f, " (at {}:{})", at.file(), at.line())
+            }
+            Self::Deadline { after: Some(after) } => write!(f, "deadline of {after:?} passed"),
+            Self::Deadline { after: None } => f.write_str("deadline passed"),
+            Self::TaskFailed { task, text } => write!(f, "{task} failed: {text}"),
+            Self::TaskPanicked { task, text } => write!(f, "{task} panicked: {text}"),
+            Self::Task { at: Some(at) } => write!(f, "through its handle (at {}:{})", at.file(), at.line()),
+            Self::Task { at: None } => f.write_str("background task at the end of its scope"),
+            Self::Parent(parent) => match parent.cause() {
+                Self::Parent(grand) => write!(f, "parent {}, {}", parent.0.who, Self::Parent(grand.clone())),
+                cause => {
+                    write!(f, "parent {} ", parent.0.who)?;
+                    cause.write_as_deed(f)
+                }
+            },
+            Self::Closed => f.write_str("its scope was left"),
+            Self::Dropped => f.write_str("its future was dropped"),
+            Self::Runtime => f.write_str("the runtime shut down"),
+        }
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Parent(parent) => Some(parent.cause()),
+            _ => None,
+        }
+    }
+}
+
+/// Kind [`TimedOut`](io::ErrorKind::TimedOut) for a deadline, [`Interrupted`](io::ErrorKind::Interrupted) otherwise
+/// (rule W2).
+impl From<Cancelled> for io::Error {
+    fn from(cancelled: Cancelled) -> Self {
+        let kind = if cancelled.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Interrupted };
+        Self::new(kind, cancelled)
+    }
+}

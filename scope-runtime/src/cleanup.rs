@@ -1,0 +1,471 @@
+//! Async cleanup: registered by `defer` and `guard`, run at the end of the frame that it belongs to (rules U2, U3).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Sleep;
+
+use crate::context::{self, Frame, with_stack};
+use crate::failure::{Failure, Payload};
+use crate::site::{Kind, Site};
+use crate::task::spawn_shielded;
+use crate::tree::{Look, Node};
+use crate::{event, orphan};
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// A cleanup that waits for its turn.
+pub(crate) struct CleanupItem {
+    /// Later registrations have higher numbers and run first.
+    order: u64,
+    future: Boxed,
+}
+
+/// The cleanup that runs right now, kept in the node so that whoever drives the end of the scope can go on with it.
+#[derive(Default)]
+pub(crate) enum Running {
+    #[default]
+    Idle,
+    /// It is being polled.
+    Taken,
+    /// It is suspended.
+    Parked(Box<CleanupRun>),
+}
+
+impl Running {
+    pub(crate) fn is_some(&self) -> bool {
+        !matches!(self, Self::Idle)
+    }
+}
+
+pub(crate) struct CleanupRun {
+    future: Boxed,
+    frame: Option<Frame>,
+    /// Bounds the whole cleanup of the scope; handed from one run to the next.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
+
+impl CleanupRun {
+    fn new(future: Boxed, timer: Option<Pin<Box<Sleep>>>) -> Self {
+        Self { future, frame: Some(Frame::new(&CLEANUP, None, None).shielded()), timer }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        context::enter(self.frame.take().expect("it is polled by one driver"), cx.waker());
+        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        self.frame = Some(context::leave());
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+
+    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
+        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
+    }
+}
+
+impl Drop for CleanupRun {
+    fn drop(&mut self) {
+        if let Some(node) = self.frame.as_ref().and_then(Frame::node) {
+            node.unlink(&mut Look::new());
+        }
+    }
+}
+
+enum Step {
+    Wait,
+    Run(Box<CleanupRun>),
+    Closed,
+}
+
+/// Waits for the children of `node`, runs its cleanup, and closes it: children and cleanup alternate until both are
+/// empty (rule U2). Called with the frame of `node` on the poll stack.
+pub(crate) fn poll_ending(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut timer = None;
+    loop {
+        node.register(cx.waker());
+        match next_step(node, &mut timer) {
+            Step::Wait => return Poll::Pending,
+            Step::Closed => return Poll::Ready(()),
+            Step::Run(mut run) => {
+                let polled = run.poll(cx);
+                if polled.is_pending() && run.timed_out(cx) {
+                    give_up(node, run);
+                    return Poll::Ready(());
+                }
+                match polled {
+                    Poll::Pending => {
+                        node.park(run, cx.waker());
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(done) => {
+                        timer = run.timer.take();
+                        // Its future is dropped with the frame still on the stack: what it drops belongs to `node`.
+                        let dropped = catch_unwind(AssertUnwindSafe(|| drop(run)));
+                        node.lock().running = Running::Idle;
+                        for payload in [done.err(), dropped.err()].into_iter().flatten() {
+                            node.fail(Failure::panic(node.name(), payload));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn next_step(node: &Arc<Node>, timer: &mut Option<Pin<Box<Sleep>>>) -> Step {
+    let parked = {
+        let mut state = node.lock();
+        match std::mem::replace(&mut state.running, Running::Taken) {
+            Running::Parked(run) => Some(run),
+            // Another driver is at it (an abandoned scope that was polled again); it will be parked.
+            Running::Taken => return Step::Wait,
+            Running::Idle => {
+                state.running = Running::Idle;
+                None
+            }
+        }
+    };
+    if let Some(run) = parked {
+        return Step::Run(run);
+    }
+    if !node.children_done() {
+        return Step::Wait;
+    }
+    let item = {
+        let mut state = node.lock();
+        let item = state.cleanup.pop_back();
+        if item.is_some() {
+            state.running = Running::Taken;
+        }
+        item
+    };
+    if let Some(item) = item {
+        let timer = timer
+            .take()
+            .or_else(|| node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit))));
+        return Step::Run(Box::new(CleanupRun::new(item.future, timer)));
+    }
+    if node.try_close() { Step::Closed } else { Step::Wait }
+}
+
+/// `cleanup_timeout` has passed: drops the cleanup with all that it opened, and leaves the children to the root.
+fn give_up(node: &Arc<Node>, run: Box<CleanupRun>) {
+    let (running, rest) = node.give_up();
+    event::cleanup_timed_out(node, rest.len() + 1);
+    drop_cleanup(node, (running, rest));
+    drop_quietly(node, run);
+    orphan::leave_children_to_root(node);
+}
+
+/// Drops cleanup that will never run; panics of destructors are reported.
+pub(crate) fn drop_cleanup(node: &Arc<Node>, (running, rest): (Running, VecDeque<CleanupItem>)) {
+    drop_quietly(node, running);
+    for item in rest {
+        drop_quietly(node, item.future);
+    }
+}
+
+pub(crate) fn drop_quietly<T>(node: &Node, value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        node.fail(Failure::panic(node.name(), payload));
+    }
+}
+
+impl Node {
+    /// Puts a pending cleanup back; another driver that looked meanwhile is woken to go on with it.
+    fn park(&self, run: Box<CleanupRun>, driver: &Waker) {
+        let mut state = self.lock();
+        state.running = Running::Parked(run);
+        let other = state.other_driver(driver);
+        drop(state);
+        if let Some(other) = other {
+            other.wake();
+        }
+    }
+
+    /// Registers a cleanup as the last one; gives it back if the scope was left.
+    fn push_cleanup(&self, future: Boxed) -> Result<(), Boxed> {
+        let mut state = self.lock();
+        if self.is_closed() {
+            return Err(future);
+        }
+        let order = state.next_order;
+        state.next_order += 1;
+        state.cleanup.push_back(CleanupItem { order, future });
+        Ok(())
+    }
+
+    /// Registers a cleanup in the place that was reserved for it.
+    fn insert_cleanup(&self, order: u64, future: Boxed) -> Result<(), Boxed> {
+        let mut state = self.lock();
+        if self.is_closed() {
+            return Err(future);
+        }
+        let at = state.cleanup.partition_point(|item| item.order < order);
+        state.cleanup.insert(at, CleanupItem { order, future });
+        Ok(())
+    }
+
+    fn reserve_order(&self) -> u64 {
+        let mut state = self.lock();
+        let order = state.next_order;
+        state.next_order += 1;
+        order
+    }
+}
+
+/// Registers an async cleanup with the innermost frame: the scope, or the child task, that runs right now.
+///
+/// It runs when that frame ends, on every way out: value, `?`, `return`, `break`, panic, cancel. The body is dropped
+/// first, then the children end, then the cleanups run one after the other, last registered first (rule U2). A
+/// cleanup runs shielded from every cancel, also from the scope's own; it may open scopes and use timeouts
+/// (rule U3). `cleanup_timeout = …` bounds it.
+///
+/// # Panics
+///
+/// Outside every scope it panics at the caller's location, as `tokio::spawn` does outside a runtime;
+/// [`try_defer`] gives the future back instead. A cleanup that panics is a failure of its scope (rule F2); the other
+/// cleanups still run.
+///
+/// # Cancellation safety
+///
+/// If the scope's future is dropped by something that is no scope, the cleanup is adopted by the nearest enclosing
+/// scope, or by the [root](crate::root) (rule U5): it runs all the same, unless the runtime shuts down first.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{defer, scope};
+/// use std::time::Duration;
+/// use tokio::sync::mpsc;
+///
+/// let (tx, mut rx) = mpsc::unbounded_channel();
+/// let cut = scope!(timeout = 1s, {
+///     let bye = tx.clone();
+///     defer(async move {
+///         tokio::time::sleep(Duration::from_secs(5)).await; // not cut: cleanup is shielded
+///         bye.send("said goodbye").unwrap();
+///     });
+///     std::future::pending::<()>().await;
+/// });
+/// assert!(cut.is_err());
+/// assert_eq!(rx.try_recv(), Ok("said goodbye"));
+/// # }
+/// ```
+#[track_caller]
+pub fn defer(cleanup: impl Future<Output = ()> + Send + 'static) {
+    if try_defer(cleanup).is_err() {
+        panic!("`defer` was called outside of every cancel scope; open one with `scope!` or `#[cancel_scope]`");
+    }
+}
+
+/// Registers an async cleanup as [`defer`] does, or gives it back outside every scope (rule U3).
+///
+/// # Errors
+///
+/// The future itself, if no scope and no child task is running here.
+///
+/// # Examples
+///
+/// ```
+/// let future = scope_runtime::try_defer(async {});
+/// assert!(future.is_err(), "there is no scope here");
+/// ```
+pub fn try_defer<F: Future<Output = ()> + Send + 'static>(cleanup: F) -> Result<(), F> {
+    let Some(Some((node, _))) = with_stack(context::Stack::cleanup_node) else { return Err(cleanup) };
+    // The frame is on the poll stack: it has not been left.
+    drop(node.push_cleanup(Box::pin(cleanup)));
+    Ok(())
+}
+
+/// Ties an async destructor to a value: when the guard is dropped, `cleanup(value)` runs.
+///
+/// The cleanup goes to the frame that is innermost *at the drop*; if there is none, to the one that made the guard,
+/// if that is still open; else to the [root](crate::root). Dropped while a body goes on, it starts at once as a
+/// shielded child task of that scope; dropped in unwinding, it takes its turn among the other cleanups, as if it had
+/// been registered when the guard was made (rule U3).
+///
+/// # Panics
+///
+/// Does not panic. A cleanup that panics is a failure of the scope that runs it (rule F2).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{guard, scope};
+/// use tokio::sync::mpsc;
+///
+/// let (tx, mut rx) = mpsc::unbounded_channel();
+/// scope!({
+///     let conn = guard(("connection", tx), |(name, tx)| async move {
+///         tx.send(format!("{name} closed")).unwrap();
+///     });
+///     assert_eq!(conn.0, "connection"); // a guard derefs to its value
+/// })
+/// .unwrap();
+/// assert_eq!(rx.try_recv().unwrap(), "connection closed");
+/// # }
+/// ```
+pub fn guard<T, C, F>(value: T, cleanup: C) -> Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let origin = with_stack(context::Stack::cleanup_node).flatten().map(|(node, _)| {
+        let order = node.reserve_order();
+        (node, order)
+    });
+    Guard { armed: Some((value, cleanup)), origin }
+}
+
+/// A value with an async destructor, made by [`guard()`]; derefs to the value (rule U3).
+///
+/// # Cancellation safety
+///
+/// A guard is only a value: whatever future holds it may be dropped at any time, and the cleanup still runs.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{guard, scope};
+///
+/// let kept = scope!({
+///     let file = guard(vec![1, 2], |_| async { unreachable!("it was disarmed") });
+///     file.into_inner()
+/// });
+/// assert_eq!(kept.unwrap(), [1, 2]);
+/// # }
+/// ```
+pub struct Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    armed: Option<(T, C)>,
+    origin: Option<(Arc<Node>, u64)>,
+}
+
+impl<T, C, F> Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    /// Takes the value out and forgets the cleanup.
+    pub fn into_inner(mut self) -> T {
+        self.armed.take().expect("a guard is armed until it is used up").0
+    }
+
+    /// Runs the cleanup now and waits for it.
+    ///
+    /// It runs as a shielded child task of the innermost scope.
+    ///
+    /// # Cancellation safety
+    ///
+    /// If this future is dropped, the cleanup goes on and its scope waits for it.
+    pub async fn close(mut self) {
+        let Some(cleanup) = self.take_cleanup() else { return };
+        let (done, ended) = tokio::sync::oneshot::channel::<()>();
+        self.start(Box::pin(async move {
+            cleanup.await;
+            drop(done);
+        }));
+        // Nothing is ever sent: the channel closes when the cleanup is over, or when it was dropped.
+        let _ = ended.await;
+    }
+
+    fn take_cleanup(&mut self) -> Option<F> {
+        self.armed.take().map(|(value, cleanup)| cleanup(value))
+    }
+
+    fn start(&self, cleanup: Boxed) {
+        match with_stack(context::Stack::cleanup_node).flatten() {
+            Some((node, false)) => start_or_leave_to_root(&node, cleanup),
+            Some((node, true)) => {
+                let queued = match &self.origin {
+                    Some((origin, order)) if Arc::ptr_eq(origin, &node) => node.insert_cleanup(*order, cleanup),
+                    _ => node.push_cleanup(cleanup),
+                };
+                if let Err(cleanup) = queued {
+                    orphan::run_at_root(Some(&node), cleanup);
+                }
+            }
+            None => match &self.origin {
+                Some((origin, _)) => start_or_leave_to_root(origin, cleanup),
+                None => orphan::run_at_root(None, cleanup),
+            },
+        }
+    }
+}
+
+fn start_or_leave_to_root(node: &Arc<Node>, cleanup: Boxed) {
+    if let Err(cleanup) = spawn_shielded(node, cleanup) {
+        orphan::run_at_root(Some(node), cleanup);
+    }
+}
+
+impl<T, C, F> Drop for Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn drop(&mut self) {
+        if let Some(cleanup) = self.take_cleanup() {
+            self.start(Box::pin(cleanup));
+        }
+    }
+}
+
+impl<T, C, F> Deref for Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.armed.as_ref().expect("a guard is armed until it is used up").0
+    }
+}
+
+impl<T, C, F> DerefMut for Guard<T, C, F>
+where
+    T: Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.armed.as_mut().expect("a guard is armed until it is used up").0
+    }
+}
+
+impl<T, C, F> fmt::Debug for Guard<T, C, F>
+where
+    T: fmt::Debug + Send + 'static,
+    C: FnOnce(T) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.armed.as_ref().map(|(value, _)| value)).finish()
+    }
+}

@@ -1,0 +1,430 @@
+//! The poll stack: which scopes the code that runs right now is in (rule T1).
+//!
+//! A scope's [`Frame`] lives in its future. While the scope is polled the frame is *moved* onto a thread-local stack,
+//! and moved back afterwards: so ambient functions reach it without a reference into the future, and without unsafe
+//! code. Parents are what lies below on the stack, derived anew at every poll and never kept for a frame without node.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::cause::{Cancelled, Cause, Who};
+use crate::deadline::Moment;
+use crate::site::{Kind, Site};
+use crate::tree::{Look, Node, NodeInit, Place, deadline_cause};
+
+/// The in-place state of a scope. Once there is a node, the node's deadline, shield and cancel count.
+pub(crate) struct Frame {
+    site: &'static Site,
+    node: Option<Arc<Node>>,
+    extra: Option<Box<Extra>>,
+    deadline: Moment,
+    timeout: Moment,
+    flags: u8,
+}
+
+/// Options that few scopes have.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) cleanup_timeout: Option<Duration>,
+}
+
+/// Hides outer cancels.
+const SHIELD: u8 = 1;
+/// The body has reached its end.
+const FINISHED: u8 = 1 << 1;
+/// A scope inside unwound without absorbing (rule D4).
+const INNER_UNWOUND: u8 = 1 << 2;
+/// The deadline was seen to have passed.
+const EXPIRED: u8 = 1 << 3;
+/// The parent is the node's, whatever is below on the stack: a child task or a guest.
+const ROOTED: u8 = 1 << 4;
+/// The body is being dropped.
+const DROPPING: u8 = 1 << 5;
+
+impl Frame {
+    pub(crate) fn new(site: &'static Site, node: Option<Arc<Node>>, extra: Option<Box<Extra>>) -> Self {
+        Self { site, node, extra, deadline: Moment::NEVER, timeout: Moment::NEVER, flags: 0 }
+    }
+
+    /// The frame of a child task, of a guest, or of a cleanup that runs for `node`.
+    pub(crate) fn rooted(node: Arc<Node>) -> Self {
+        let mut frame = Self::new(node.site(), Some(node), None);
+        frame.set(ROOTED);
+        frame
+    }
+
+    pub(crate) fn shielded(mut self) -> Self {
+        self.set(SHIELD);
+        self
+    }
+
+    pub(crate) fn with_deadline(mut self, deadline: Moment, timeout: Moment) -> Self {
+        (self.deadline, self.timeout) = (deadline, timeout);
+        self
+    }
+
+    pub(crate) fn site(&self) -> &'static Site {
+        self.site
+    }
+
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn set(&mut self, flag: u8) {
+        self.flags |= flag;
+    }
+
+    /// The deadline that this scope has of its own, unless it was cancelled already.
+    pub(crate) fn own_deadline(&self) -> Moment {
+        self.node.as_ref().map_or(self.deadline, |node| node.deadline())
+    }
+
+    fn is_shielded(&self) -> bool {
+        self.node.as_ref().map_or(self.has(SHIELD), |node| node.is_shielded())
+    }
+
+    /// Whether this scope itself was cancelled (rules L5, D5).
+    pub(crate) fn cancel_called(&mut self, look: &mut Look) -> bool {
+        if let Some(node) = &self.node {
+            return node.cancel_called(look);
+        }
+        if !self.has(EXPIRED) && !self.deadline.is_never() && look.now() >= self.deadline {
+            self.set(EXPIRED);
+        }
+        self.has(EXPIRED)
+    }
+
+    fn who(&self) -> Who {
+        if let Some(node) = &self.node {
+            return node.who();
+        }
+        let name = self.extra.as_ref().and_then(|extra| extra.name.as_ref());
+        Who {
+            name: name.map_or(self.site.name().into(), |name| name.to_string().into()),
+            site: self.site,
+        }
+    }
+
+    /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).
+    pub(crate) fn make_node(&mut self) -> Arc<Node> {
+        if let Some(node) = &self.node {
+            return Arc::clone(node);
+        }
+        let extra = self.extra.take().map(|extra| *extra).unwrap_or_default();
+        let node = Arc::new(Node::new(NodeInit {
+            site: self.site,
+            name: extra.name,
+            deadline: self.deadline,
+            timeout: self.timeout,
+            shield: self.has(SHIELD),
+            expired: self.has(EXPIRED),
+            cleanup_timeout: extra.cleanup_timeout,
+        }));
+        self.node = Some(Arc::clone(&node));
+        node
+    }
+}
+
+/// What tells two wakers apart without a clone; the timer that was polled with one keeps it alive.
+pub(crate) type WakerId = (usize, usize);
+
+pub(crate) fn waker_id(waker: &Waker) -> WakerId {
+    (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
+}
+
+struct Entry {
+    frame: Frame,
+    waker: WakerId,
+}
+
+/// Deeper nesting than this, on one thread, moves the stack to the heap.
+const INLINE: usize = 24;
+
+thread_local! {
+    static STACK: RefCell<Stack> = const { RefCell::new(Stack(SmallVec::new_const())) };
+}
+
+pub(crate) struct Stack(SmallVec<[Entry; INLINE]>);
+
+/// Runs `f` on this thread's stack; `None` while the thread is being torn down.
+///
+/// `f` must not run anything that is not ours: no waker, no user's code, no user's drop.
+pub(crate) fn with_stack<T>(f: impl FnOnce(&mut Stack) -> T) -> Option<T> {
+    STACK.try_with(|stack| f(&mut stack.borrow_mut())).ok()
+}
+
+/// Pushes a frame for the time of a poll.
+pub(crate) fn enter(frame: Frame, waker: &Waker) {
+    let waker = waker_id(waker);
+    let mut look = Look::new();
+    let pushed = with_stack(|stack| {
+        stack.0.push(Entry { frame, waker });
+        stack.relink(&mut look);
+    });
+    assert!(pushed.is_some(), "a cancel scope was polled while its thread is being torn down");
+}
+
+/// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
+/// Gives the frame back while the thread is being torn down.
+pub(crate) fn enter_for_drop(frame: Frame) -> Result<(), Frame> {
+    let mut frame = Some(frame);
+    let pushed = STACK.try_with(|stack| {
+        let frame = frame.take().expect("it was put there a line above");
+        stack.borrow_mut().0.push(Entry { frame, waker: (0, 0) });
+    });
+    if pushed.is_ok() { Ok(()) } else { Err(frame.expect("the closure did not run")) }
+}
+
+/// Pops the frame that [`enter`] pushed.
+pub(crate) fn leave() -> Frame {
+    with_stack(|stack| stack.0.pop()).flatten().expect("enter and leave are paired").frame
+}
+
+impl Stack {
+    /// Hangs the top frame's node under what is below it now (rule T1).
+    fn relink(&mut self, look: &mut Look) {
+        let top = self.0.len() - 1;
+        let frame = &self.0[top].frame;
+        let Some(node) = frame.node.clone() else { return };
+        if frame.has(ROOTED) {
+            node.begin_pass(None);
+            return;
+        }
+        let parent = (top > 0).then(|| self.node_at(top - 1));
+        if !node.is_below(parent.as_ref()) || !node.is_linked() {
+            node.link(parent.clone(), Place::Inside, look);
+        }
+        node.begin_pass(parent.as_deref());
+    }
+
+    fn top(&self) -> Option<usize> {
+        self.0.len().checked_sub(1)
+    }
+
+    pub(crate) fn top_frame(&mut self) -> Option<&mut Frame> {
+        self.0.last_mut().map(|entry| &mut entry.frame)
+    }
+
+    /// The node of the frame at `index`, made now if need be, with all that it stands on (invariant 1).
+    fn node_at(&mut self, index: usize) -> Arc<Node> {
+        if let Some(node) = &self.0[index].frame.node {
+            return Arc::clone(node);
+        }
+        let parent = (index > 0).then(|| self.node_at(index - 1));
+        let node = self.0[index].frame.make_node();
+        // A new node has no earlier parent, so nobody is woken.
+        node.link(parent.clone(), Place::Inside, &mut Look::new());
+        node.begin_pass(parent.as_deref());
+        node
+    }
+
+    /// The frame that cleanup is registered with: a scope, a shield or a child task.
+    fn cleanup_frame(&self) -> Option<usize> {
+        let top = self.top()?;
+        // A cleanup registers with the scope that it runs for, whose frame is right below.
+        Some(if self.0[top].frame.site.kind() == Kind::Cleanup { top - 1 } else { top })
+    }
+
+    /// The node that cleanup is registered with, and whether its body is being dropped.
+    pub(crate) fn cleanup_node(&mut self) -> Option<(Arc<Node>, bool)> {
+        let index = self.cleanup_frame()?;
+        let dropping = self.0[index].frame.has(DROPPING);
+        Some((self.node_at(index), dropping))
+    }
+
+    /// The innermost scope: shields and cleanups are looked through; a task or a guest stands for its scope.
+    pub(crate) fn current(&mut self) -> Option<Arc<Node>> {
+        let mut index = self.top()?;
+        loop {
+            let frame = &self.0[index].frame;
+            match frame.site.kind() {
+                Kind::Task | Kind::Guest => return frame.node.as_ref().and_then(|node| node.parent()),
+                Kind::Scope | Kind::Function => return Some(self.node_at(index)),
+                Kind::Shield | Kind::Cleanup => index = index.checked_sub(1)?,
+            }
+        }
+    }
+
+    // --- visibility (rules T3, L2, L5) ---------------------------------------------------------------------------
+
+    fn sees_cancel_at(&mut self, index: usize, look: &mut Look) -> bool {
+        let frame = &mut self.0[index].frame;
+        if let Some(node) = frame.node.clone() {
+            // From here on everything has nodes (invariant 1), and they are linked as the stack is.
+            return node.sees_cancel(look);
+        }
+        if frame.cancel_called(look) {
+            return true;
+        }
+        !frame.is_shielded() && index > 0 && self.sees_cancel_at(index - 1, look)
+    }
+
+    /// Whether a cancel is visible in the innermost frame; `None` outside of every scope.
+    pub(crate) fn sees_cancel(&mut self, look: &mut Look) -> Option<bool> {
+        let top = self.top()?;
+        Some(self.sees_cancel_at(top, look))
+    }
+
+    /// Whether a cancel from outside of the innermost frame is visible in it.
+    pub(crate) fn sees_outer_cancel(&mut self, look: &mut Look) -> bool {
+        let Some(top) = self.top() else { return false };
+        if let Some(node) = self.0[top].frame.node.clone() {
+            return node.sees_outer_cancel(look);
+        }
+        !self.0[top].frame.is_shielded() && top > 0 && self.sees_cancel_at(top - 1, look)
+    }
+
+    /// The earliest deadline that counts at `index`, and the waker of the frame that provides it.
+    fn effective_deadline_at(&self, index: usize) -> (Moment, WakerId) {
+        let Entry { frame, waker } = &self.0[index];
+        let own = (frame.own_deadline(), *waker);
+        if let Some(node) = frame.node.as_ref().filter(|_| frame.has(ROOTED)) {
+            return (node.effective_deadline(), *waker);
+        }
+        if frame.is_shielded() || index == 0 {
+            return own;
+        }
+        let outer = self.effective_deadline_at(index - 1);
+        if outer.0 <= own.0 { outer } else { own }
+    }
+
+    /// The earliest visible deadline (rule L2); `None` outside of every scope.
+    pub(crate) fn effective_deadline(&self) -> Option<Moment> {
+        self.top().map(|top| self.effective_deadline_at(top).0)
+    }
+
+    /// The deadline for which the innermost frame needs a timer of its own: none if an outer one comes first, and
+    /// wakes with the same waker (rule L5).
+    pub(crate) fn needs_timer(&mut self, look: &mut Look) -> Moment {
+        let Some(top) = self.top() else { return Moment::NEVER };
+        let own = self.0[top].frame.own_deadline();
+        if own.is_never() || self.0[top].frame.cancel_called(look) {
+            return Moment::NEVER;
+        }
+        let entry = &self.0[top];
+        if top == 0 || entry.frame.is_shielded() || entry.frame.has(ROOTED) {
+            return own;
+        }
+        let (outer, waker) = self.effective_deadline_at(top - 1);
+        if outer <= own && waker == self.0[top].waker { Moment::NEVER } else { own }
+    }
+
+    // --- causes ---------------------------------------------------------------------------------------------------
+
+    fn cancelled_error_at(&mut self, index: usize, look: &mut Look) -> Cancelled {
+        if let Some(node) = self.0[index].frame.node.clone() {
+            return node.cancelled_error(look);
+        }
+        let frame = &mut self.0[index].frame;
+        let who = frame.who();
+        let cause = if frame.cancel_called(look) {
+            deadline_cause(frame.timeout)
+        } else {
+            self.outer_cause_at(index, look)
+        };
+        Cancelled::new(who, cause)
+    }
+
+    fn outer_cause_at(&mut self, index: usize, look: &mut Look) -> Cause {
+        if let Some(node) = self.0[index].frame.node.clone() {
+            return node.outer_cause(look);
+        }
+        if index == 0 {
+            return Cause::Dropped;
+        }
+        Cause::Parent(self.cancelled_error_at(index - 1, look))
+    }
+
+    /// The cancel that is visible in the innermost frame, as an error.
+    pub(crate) fn cancelled_error(&mut self, look: &mut Look) -> Option<Cancelled> {
+        let top = self.top()?;
+        Some(self.cancelled_error_at(top, look))
+    }
+
+    /// The node of the innermost frame, made now if need be.
+    pub(crate) fn top_node(&mut self) -> Option<Arc<Node>> {
+        self.top().map(|top| self.node_at(top))
+    }
+
+    /// The innermost frame's error for a cancel that comes from outside of it.
+    pub(crate) fn outer_error(&mut self, look: &mut Look) -> Option<Cancelled> {
+        let top = self.top()?;
+        let cause = self.outer_cause_at(top, look);
+        Some(Cancelled::new(self.0[top].frame.who(), cause))
+    }
+
+    /// The cancel that comes from outside of the innermost frame, as an error of that outside.
+    pub(crate) fn foreign_error(&mut self, look: &mut Look) -> Option<Cancelled> {
+        let top = self.top()?;
+        match self.outer_cause_at(top, look) {
+            Cause::Parent(parent) => Some(parent),
+            _ => None,
+        }
+    }
+
+    // --- signals --------------------------------------------------------------------------------------------------
+
+    /// The body of the innermost frame has reached its end.
+    pub(crate) fn finish(&mut self) {
+        if let Some(frame) = self.top_frame() {
+            frame.set(FINISHED);
+        }
+    }
+
+    pub(crate) fn take_finished(&mut self) -> bool {
+        self.top_frame().is_some_and(|frame| {
+            let finished = frame.has(FINISHED);
+            frame.flags &= !FINISHED;
+            finished
+        })
+    }
+
+    pub(crate) fn inner_unwound(&mut self) -> bool {
+        self.top_frame().is_some_and(|frame| frame.has(INNER_UNWOUND))
+    }
+
+    pub(crate) fn set_dropping(&mut self, dropping: bool) {
+        if let Some(frame) = self.top_frame() {
+            if dropping {
+                frame.set(DROPPING);
+            } else {
+                frame.flags &= !DROPPING;
+            }
+        }
+    }
+
+    /// Tells the frame below the innermost one that this one unwound without absorbing (rule D4).
+    pub(crate) fn signal_parent(&mut self) -> bool {
+        let Some(below) = self.top().and_then(|top| top.checked_sub(1)) else { return false };
+        if self.0[below + 1].frame.has(ROOTED) {
+            return false;
+        }
+        self.0[below].frame.set(INNER_UNWOUND);
+        true
+    }
+
+    /// Whether the innermost frame has a frame around it that it can tell.
+    pub(crate) fn has_parent(&self) -> bool {
+        self.0.len() > 1 && self.0.last().is_some_and(|entry| !entry.frame.has(ROOTED))
+    }
+
+    /// A node for the innermost frame if it is shielded inside of another scope: the outer one must be able to wake
+    /// it and to wait for it (rules U1, U1a).
+    pub(crate) fn register_shield(&mut self) {
+        let Some(top) = self.top() else { return };
+        let frame = &self.0[top].frame;
+        if frame.node.is_none() && frame.has(SHIELD) && top > 0 {
+            self.node_at(top);
+        }
+    }
+}

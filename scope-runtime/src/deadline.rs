@@ -1,0 +1,136 @@
+//! Time: a compact instant for the tree, and what users may write for `timeout` and `deadline`.
+//!
+//! All time is tokio's clock (rule L4), so tests on paused time are exact.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// An instant as nanoseconds on a scale of our own, so that it fits an atomic. [`Moment::NEVER`] is no instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(pub(crate) u64);
+
+/// Room below the first instant that we see: a paused clock of tokio's starts where its runtime was built, which may
+/// be before our first look at a clock.
+const ROOM: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn base() -> std::time::Instant {
+    static BASE: OnceLock<std::time::Instant> = OnceLock::new();
+    *BASE.get_or_init(|| {
+        let now = std::time::Instant::now();
+        now.checked_sub(ROOM).unwrap_or(now)
+    })
+}
+
+impl Moment {
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) fn now() -> Self {
+        Self::at(Instant::now())
+    }
+
+    /// The moment of `instant`; one beyond the scale is `NEVER`, one before it is its beginning.
+    pub(crate) fn at(instant: Instant) -> Self {
+        let since = instant.into_std().saturating_duration_since(base());
+        u64::try_from(since.as_nanos()).map_or(Self::NEVER, Self)
+    }
+
+    /// `d` later; beyond the scale (584 years) there is no deadline.
+    pub(crate) fn after(self, d: Duration) -> Self {
+        let nanos = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
+    pub(crate) fn is_never(self) -> bool {
+        self == Self::NEVER
+    }
+
+    /// The instant, or `None` for [`Moment::NEVER`].
+    pub(crate) fn instant(self) -> Option<Instant> {
+        if self.is_never() {
+            return None;
+        }
+        base().checked_add(Duration::from_nanos(self.0)).map(Instant::from_std)
+    }
+
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What `timeout = …` takes: a [`Duration`], or an `Option` of one (`None` is no timeout).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no timeout",
+    label = "expected a `Duration` or an `Option<Duration>`",
+    note = "write a duration such as `timeout = 3s`, `timeout = \"1m30s\"` or `timeout = Duration::from_secs(3)`"
+)]
+pub trait IntoTimeout {
+    /// The timeout, if there is one.
+    fn into_timeout(self) -> Option<Duration>;
+}
+
+impl IntoTimeout for Duration {
+    fn into_timeout(self) -> Option<Duration> {
+        Some(self)
+    }
+}
+
+impl IntoTimeout for Option<Duration> {
+    fn into_timeout(self) -> Option<Duration> {
+        self
+    }
+}
+
+/// What `deadline = …` takes: tokio's or std's `Instant`, or an `Option` of one (`None` is no deadline).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no deadline",
+    label = "expected an `Instant` or an `Option<Instant>`",
+    note = "a deadline is an instant of tokio's or std's clock; for a length of time write `timeout = …`"
+)]
+pub trait IntoDeadline {
+    /// The deadline, if there is one.
+    fn into_deadline(self) -> Option<Instant>;
+}
+
+impl IntoDeadline for Instant {
+    fn into_deadline(self) -> Option<Instant> {
+        Some(self)
+    }
+}
+
+impl IntoDeadline for std::time::Instant {
+    fn into_deadline(self) -> Option<Instant> {
+        Some(Instant::from_std(self))
+    }
+}
+
+impl IntoDeadline for Option<Instant> {
+    fn into_deadline(self) -> Option<Instant> {
+        self
+    }
+}
+
+impl IntoDeadline for Option<std::time::Instant> {
+    fn into_deadline(self) -> Option<Instant> {
+        self.map(Instant::from_std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_keeps_its_instant() {
+        let now = Instant::now();
+        assert_eq!(Moment::at(now).instant(), Some(now));
+        assert_eq!(Moment::at(now).after(Duration::from_nanos(7)).since(Moment::at(now)), Duration::from_nanos(7));
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_clock_is_never() {
+        assert!(Moment::now().after(Duration::MAX).is_never());
+        assert_eq!(Moment::NEVER.instant(), None);
+    }
+}

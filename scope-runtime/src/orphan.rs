@@ -1,0 +1,204 @@
+//! What outlives its scope's future: children and cleanup of a scope that was dropped from outside (rule U5).
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::{Handle, Id};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::cleanup::{drop_cleanup, poll_ending};
+use crate::context::{self, Frame};
+use crate::event;
+use crate::tree::{ChildEnd, Look, Node};
+
+/// The trackers of the runtimes that have, or had, orphans at their root.
+fn roots<T>(f: impl FnOnce(&mut HashMap<Id, TaskTracker>) -> T) -> T {
+    static ROOTS: Mutex<Option<HashMap<Id, TaskTracker>>> = Mutex::new(None);
+    f(ROOTS.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
+fn tracker(runtime: &Handle) -> TaskTracker {
+    roots(|roots| {
+        // Trackers of runtimes that are gone would pile up; an empty one holds nothing that could be lost.
+        roots.retain(|id, tracker| *id == runtime.id() || !tracker.is_empty());
+        let tracker = roots.entry(runtime.id()).or_default();
+        tracker.close();
+        tracker.clone()
+    })
+}
+
+fn token(runtime: &Handle) -> TaskTrackerToken {
+    roots(|roots| {
+        let tracker = roots.entry(runtime.id()).or_default();
+        tracker.close();
+        tracker.token()
+    })
+}
+
+/// The root of all scopes of a runtime: where the work of scopes ends up that were dropped from outside.
+///
+/// A scope's future can be dropped by something that is no scope: a raw `select!`, `tokio::time::timeout`,
+/// `JoinHandle::abort`. Its children are then cancelled, and children and pending cleanup are adopted by the nearest
+/// enclosing live scope. Without one they are adopted by the root of their runtime, which counts them (rule U5).
+pub mod root {
+    use super::{Handle, tracker};
+
+    /// Waits until the root of the current runtime has no orphans left (rule U5).
+    ///
+    /// Call it at the end of `main`, and of tests that drop scopes from outside.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancellation safety
+    ///
+    /// Nothing is lost if this future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{defer, root, scope};
+    /// use std::time::Duration;
+    ///
+    /// let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    /// let job = tokio::spawn(async move {
+    ///     scope!({
+    ///         defer(async move {
+    ///             tokio::time::sleep(Duration::from_secs(1)).await;
+    ///             tx.send("cleaned up").unwrap();
+    ///         });
+    ///         std::future::pending::<()>().await;
+    ///     })
+    /// });
+    /// tokio::task::yield_now().await;
+    /// job.abort(); // drops the scope's future: its cleanup goes to the root
+    /// assert!(job.await.unwrap_err().is_cancelled());
+    ///
+    /// assert_eq!(root::count(), 1);
+    /// root::wait_idle().await;
+    /// assert_eq!(rx.recv().await, Some("cleaned up"));
+    /// # }
+    /// ```
+    pub async fn wait_idle() {
+        let tracker = tracker(&Handle::current());
+        tracker.wait().await;
+    }
+
+    /// How many orphans the root of the current runtime has; 0 outside a tokio runtime (rule U5).
+    pub fn count() -> usize {
+        Handle::try_current().map_or(0, |runtime| tracker(&runtime).len())
+    }
+}
+
+/// Finishes the work of `node`, whose future is gone or polled by nobody: `by` or the nearest live scope above waits
+/// for it, else the root.
+pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
+    if node.orphan() {
+        node.report_failure();
+        let mut adopter = by.cloned().or_else(|| node.parent());
+        let mut key = None;
+        while let Some(scope) = adopter.take() {
+            if scope.is_given_up() {
+                break;
+            }
+            key = scope.add_child(node, false);
+            if key.is_some() {
+                adopter = Some(scope);
+                break;
+            }
+            adopter = scope.parent();
+        }
+        event::adopted(node, if key.is_some() { "scope" } else { "root" });
+        start(node, adopter.zip(key));
+    }
+    node.unlink(&mut Look::new());
+}
+
+/// The children of a scope whose cleanup ran out of time.
+pub(crate) fn leave_children_to_root(node: &Arc<Node>) {
+    if node.has_children() {
+        event::adopted(node, "root");
+        start(node, None);
+    }
+}
+
+/// Runs a cleanup that has no scope left.
+pub(crate) fn run_at_root(origin: Option<&Node>, cleanup: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    match origin.map_or_else(|| Handle::try_current().ok(), Node::runtime) {
+        Some(runtime) => {
+            let token = token(&runtime);
+            runtime.spawn(async move {
+                cleanup.await;
+                drop(token);
+            });
+        }
+        None => event::cleanup_without_runtime(),
+    }
+}
+
+fn start(node: &Arc<Node>, adopter: Option<(Arc<Node>, usize)>) {
+    let runtime = node.runtime();
+    let orphan = Orphan {
+        node: Arc::clone(node),
+        root: runtime.as_ref().filter(|_| adopter.is_none()).map(token),
+        adopter,
+        done: false,
+    };
+    match runtime {
+        Some(runtime) => drop(runtime.spawn(orphan)),
+        // There is nothing to run it on: dropping it reports what is lost.
+        None => drop(orphan),
+    }
+}
+
+/// A task that drives the end of a scope in place of its boundary.
+struct Orphan {
+    node: Arc<Node>,
+    adopter: Option<(Arc<Node>, usize)>,
+    root: Option<TaskTrackerToken>,
+    done: bool,
+}
+
+impl Future for Orphan {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.node.is_given_up() {
+            self.node.register(cx.waker());
+            if self.node.has_children() {
+                return Poll::Pending;
+            }
+        } else {
+            context::enter(Frame::rooted(Arc::clone(&self.node)), cx.waker());
+            let polled = poll_ending(&self.node, cx);
+            drop(context::leave());
+            ready!(polled);
+        }
+        self.done = true;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        if !self.done {
+            let (running, rest) = self.node.give_up();
+            let lost = rest.len() + usize::from(running.is_some());
+            if lost > 0 {
+                event::cleanup_lost(&self.node, lost);
+            }
+            drop_cleanup(&self.node, (running, rest));
+        }
+        if let Some((adopter, key)) = self.adopter.take() {
+            adopter.child_ended(key, ChildEnd::Settled);
+        }
+        drop(self.root.take());
+    }
+}

@@ -1,0 +1,446 @@
+//! What expansions call, and nothing else. Not a public interface: it changes without notice.
+
+use std::any::{Any, type_name};
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+
+use crate::boundary::{Block, Classify, Left};
+use crate::cause::Cancelled;
+use crate::context::{self, Extra, Frame, with_stack};
+use crate::deadline::{IntoDeadline, IntoTimeout, Moment};
+use crate::failure::ErrorText;
+use crate::scope::FromFailure;
+use crate::task::{closed_task, spawn_into};
+
+pub use crate::scope::{InfallibleSpawner, Scope};
+pub use crate::site::{Kind, Site};
+pub use crate::task::{Child, Task};
+pub use core::{column, file, line, module_path};
+pub use core::{
+    option::Option::{self, None, Some},
+    result::Result::{self, Err, Ok},
+};
+pub use std::time::Duration;
+
+/// The hidden procedural macros behind `scope!` and its friends.
+pub mod macros {
+    pub use scope_macros::{__scope, __shield, __spawn};
+}
+
+/// The return type of the enclosing function, as a value that inference can work on.
+pub struct Return<R>(PhantomData<fn() -> R>);
+
+impl<R> Return<R> {
+    /// A return type that is not known yet.
+    #[allow(clippy::new_without_default)] // expansions call it by name
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// Typed like the return value; stands in code that is never run.
+    pub fn never(self) -> R {
+        unreachable!("it pins a type and is never called")
+    }
+}
+
+impl<R> Clone for Return<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Return<R> {}
+
+/// The options of one scope, in the order written.
+pub struct Options<'a, S = ()> {
+    site: &'static Site,
+    scope: Option<&'a S>,
+    init: fn(&S, Arc<crate::tree::Node>),
+    shield: bool,
+    timeout: Option<Duration>,
+    deadline: Option<Moment>,
+    extra: Option<Box<Extra>>,
+}
+
+impl Options<'static> {
+    /// The options of a scope, or of a shield.
+    pub fn new(site: &'static Site) -> Self {
+        Self {
+            site,
+            scope: None,
+            init: |(), _| (),
+            shield: matches!(site.kind(), Kind::Shield),
+            timeout: None,
+            deadline: None,
+            extra: None,
+        }
+    }
+
+    /// The block has a `Scope`: it spawns, or names its scope.
+    pub fn of<R>(self, scope: &Scope<R>) -> Options<'_, Scope<R>> {
+        let Options { site, scope: None, init: _, shield, timeout, deadline, extra } = self else {
+            unreachable!("a block has one scope")
+        };
+        Options { site, scope: Some(scope), init: Scope::init, shield, timeout, deadline, extra }
+    }
+}
+
+impl<S> Options<'_, S> {
+    /// `timeout = …`
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl IntoTimeout) -> Self {
+        self.timeout = timeout.into_timeout();
+        self
+    }
+
+    /// `deadline = …`
+    #[must_use]
+    pub fn deadline(mut self, deadline: impl IntoDeadline) -> Self {
+        self.deadline = deadline.into_deadline().map(Moment::at);
+        self
+    }
+
+    /// `shield`, `shield = …`
+    #[must_use]
+    pub fn shield(mut self, shield: bool) -> Self {
+        self.shield = shield;
+        self
+    }
+
+    /// `name = …`, where it is no literal
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.extra.get_or_insert_default().name = Some(name.into().into());
+        self
+    }
+
+    /// `cleanup_timeout = …`
+    #[must_use]
+    pub fn cleanup_timeout(mut self, timeout: impl IntoTimeout) -> Self {
+        if let Some(timeout) = timeout.into_timeout() {
+            self.extra.get_or_insert_default().cleanup_timeout = Some(timeout);
+        }
+        self
+    }
+
+    fn name_for_people(&self) -> &str {
+        self.extra.as_ref().and_then(|extra| extra.name.as_deref()).unwrap_or(self.site.name())
+    }
+
+    #[track_caller]
+    fn into_frame(self) -> Frame {
+        if self.timeout.is_some() || self.deadline.is_some() {
+            require_runtime(self.name_for_people());
+        }
+        let Self { site, scope, init, shield, timeout, deadline, extra } = self;
+        let timeout = timeout.map_or(Moment::NEVER, |timeout| Moment(0).after(timeout));
+        let deadline = match deadline {
+            Some(deadline) => deadline,
+            None if timeout.is_never() => Moment::NEVER,
+            None => Moment::now().after(Duration::from_nanos(timeout.0)),
+        };
+        let mut frame = Frame::new(site, None, extra).with_deadline(deadline, timeout);
+        if shield {
+            frame = frame.shielded();
+        }
+        if let Some(scope) = scope {
+            init(scope, frame.make_node());
+        }
+        frame
+    }
+}
+
+/// An async scope with a deadline needs tokio's timer: says so before anything runs.
+#[track_caller]
+pub(crate) fn require_runtime(scope: &str) {
+    assert!(
+        Handle::try_current().is_ok(),
+        "scope \"{scope}\" has a deadline, which needs a tokio runtime; there is no reactor running here"
+    );
+}
+
+/// The boundary around a body.
+#[track_caller]
+pub fn block<B: Future, S>(
+    options: Options<'_, S>,
+    body: B,
+    classify: Classify<B::Output>,
+) -> Block<B> {
+    Block::new(options.into_frame(), body, classify)
+}
+
+/// The end of a body: raises the frame's flag and never resolves; the boundary drops the body.
+pub fn finish() -> Finish {
+    Finish
+}
+
+/// See [`finish`].
+pub struct Finish;
+
+impl Future for Finish {
+    type Output = Infallible;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Infallible> {
+        with_stack(context::Stack::finish);
+        Poll::Pending
+    }
+}
+
+/// What an expansion tells apart behind the boundary.
+pub enum Settled<R> {
+    /// Leave the function with this value.
+    Returned(R),
+    /// The body reached its end, or jumped.
+    Finished,
+    /// The scope absorbed a cancel.
+    Cancelled(Cancelled),
+}
+
+fn settle_with<R>(left: Left<R>, convert: impl FnOnce(Box<dyn Any + Send>) -> R) -> Settled<R> {
+    match left {
+        Left::Returned(value) => Settled::Returned(value),
+        Left::Finished => Settled::Finished,
+        Left::Failed(error) => Settled::Returned(convert(error)),
+        Left::Panicked(payload) => resume_unwind(payload),
+        Left::Cancelled { error, .. } => Settled::Cancelled(error),
+    }
+}
+
+fn no_children<R>(_: Box<dyn Any + Send>) -> R {
+    unreachable!("a block without `spawn!` and without a name has no fallible children")
+}
+
+/// Settles a block that has no `Scope`.
+pub fn settle<R>(left: Left<R>) -> Settled<R> {
+    settle_with(left, no_children)
+}
+
+/// Settles a function that has no `Scope`.
+///
+/// # Errors
+///
+/// The function's scope was cancelled.
+pub fn settle_fn<R>(left: Left<R>) -> Result<R, Cancelled> {
+    returned(settle(left))
+}
+
+fn returned<R>(settled: Settled<R>) -> Result<R, Cancelled> {
+    match settled {
+        Settled::Returned(value) => Ok(value),
+        Settled::Cancelled(cancelled) => Err(cancelled),
+        Settled::Finished => unreachable!("the body of a function ends with its value"),
+    }
+}
+
+impl<R> Scope<R> {
+    #[doc(hidden)]
+    pub fn settle(&self, left: Left<R>) -> Settled<R> {
+        settle_with(left, |error| self.convert(error))
+    }
+
+    #[doc(hidden)]
+    #[expect(clippy::missing_errors_doc, reason = "hidden")]
+    pub fn settle_fn(&self, left: Left<R>) -> Result<R, Cancelled> {
+        returned(self.settle(left))
+    }
+}
+
+/// The value of a body that reached its end.
+pub fn value<T>(slot: Option<T>) -> T {
+    slot.expect("the body stores its value before it says that it is finished")
+}
+
+/// A shield opens no cancel switch; it can lose its body only if it was given up as abandoned, or moved while it
+/// unwound for a scope inside of it.
+pub fn shield_cut(cancelled: Cancelled) -> Infallible {
+    panic!("a shield was moved out of the scope that it unwound for: {cancelled}")
+}
+
+/// For bodies that end with a mere value.
+pub fn never_err<R>(_: &R) -> Option<ErrorText> {
+    None
+}
+
+/// What a function under `#[cancel_scope]` returns if its scope was cancelled.
+#[diagnostic::on_unimplemented(
+    message = "a function that returns `{Self}` can't say that it was cancelled",
+    label = "`{Self}` has no place for a `Cancelled`",
+    note = "return `Result<_, E>` with `E: From<scope_runtime::Cancelled>`, or say what to return: `#[cancel_scope(fallback = …)]`"
+)]
+pub trait FromCancelled {
+    /// The return value.
+    fn from_cancelled(cancelled: Cancelled) -> Self;
+}
+
+impl FromCancelled for () {
+    fn from_cancelled(_: Cancelled) -> Self {}
+}
+
+impl<T, E: From<Cancelled>> FromCancelled for Result<T, E> {
+    fn from_cancelled(cancelled: Cancelled) -> Self {
+        Err(cancelled.into())
+    }
+}
+
+fn text_of_error<E: Error>(error: &E) -> ErrorText {
+    ErrorText { text: error.to_string(), source: error.source().map(ToString::to_string) }
+}
+
+fn text_of_display<E: Display>(error: &E) -> ErrorText {
+    ErrorText { text: format!("{error:#}"), source: None }
+}
+
+fn text_of_debug<E: Debug>(error: &E) -> ErrorText {
+    ErrorText { text: format!("{error:?}"), source: None }
+}
+
+fn text_of_any<E>(_: &E) -> ErrorText {
+    ErrorText { text: type_name::<E>().to_owned(), source: None }
+}
+
+/// Whether a return type is a `Result`, told by the number of references that a method call peels off.
+pub mod classify {
+    use super::{Classify, Debug, Display, Error, Return, never_err};
+    use super::{text_of_any, text_of_debug, text_of_display, text_of_error};
+
+    macro_rules! levels {
+        ($($trait:ident: $bound:path, $this:ty, $text:path;)*) => {$(
+            #[doc(hidden)]
+            pub trait $trait<R> {
+                fn is_err_fn(&self) -> Classify<R>;
+            }
+
+            impl<T, E: $bound> $trait<Result<T, E>> for $this {
+                fn is_err_fn(&self) -> Classify<Result<T, E>> {
+                    |value| value.as_ref().err().map($text)
+                }
+            }
+        )*};
+    }
+
+    levels! {
+        ReturnsError: Error, &&&Return<Result<T, E>>, text_of_error;
+        ReturnsDisplay: Display, &&Return<Result<T, E>>, text_of_display;
+        ReturnsDebug: Debug, &Return<Result<T, E>>, text_of_debug;
+        ReturnsResult: Sized, Return<Result<T, E>>, text_of_any;
+    }
+
+    #[doc(hidden)]
+    pub trait ReturnsAny<R> {
+        fn is_err_fn(self) -> Classify<R>;
+    }
+
+    impl<R> ReturnsAny<R> for Return<R> {
+        fn is_err_fn(self) -> Classify<R> {
+            never_err
+        }
+    }
+}
+
+pub use classify_compat::{ViaAny, ViaResult};
+pub use output::{ViaDebug, ViaDisplay, ViaError, ViaFallible, ViaPlain};
+
+/// Compat.
+pub mod classify_compat {
+    use super::*;
+    #[doc(hidden)]
+    pub trait ViaResult<R> { fn is_err_fn(&self) -> Classify<R>; }
+    impl<T, E> ViaResult<Result<T, E>> for Return<Result<T, E>> { fn is_err_fn(&self) -> Classify<Result<T, E>> { |v| v.as_ref().err().map(text_of_any) } }
+    #[doc(hidden)]
+    pub trait ViaAny<R> { fn is_err_fn(&self) -> Classify<R>; }
+    impl<R> ViaAny<R> for &Return<R> { fn is_err_fn(&self) -> Classify<R> { never_err } }
+}
+
+/// The type of a child's output, for the choice between fallible and plain.
+pub struct OutputOf<T>(PhantomData<fn() -> T>);
+
+impl<T> Clone for OutputOf<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for OutputOf<T> {}
+
+impl<F: Future> Child<F> {
+    /// The type of the output.
+    pub fn kind(&self) -> OutputOf<F::Output> {
+        OutputOf(PhantomData)
+    }
+}
+
+/// Spawns a child whose output is its value.
+pub fn spawn_plain<R, F>(scope: &Scope<R>, child: Child<F>) -> Task<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let site = child.site;
+    spawn_into(&scope.node, child, Ok).unwrap_or_else(|_| closed_task(&scope.node, site))
+}
+
+/// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off.
+pub mod output {
+    use super::{Any, Child, Debug, Display, Error, FromFailure, Future, OutputOf, Scope, Task};
+    use super::{closed_task, spawn_into, spawn_plain};
+    use super::{text_of_any, text_of_debug, text_of_display, text_of_error};
+
+    macro_rules! levels {
+        ($($trait:ident: $bound:path, $this:ty, $text:path;)*) => {$(
+            #[doc(hidden)]
+            pub trait $trait<T, E> {
+                fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+                where
+                    F: Future<Output = Result<T, E>> + Send + 'static,
+                    R: FromFailure<E>;
+            }
+
+            impl<T: Send + 'static, E: $bound + Send + 'static> $trait<T, E> for $this {
+                fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+                where
+                    F: Future<Output = Result<T, E>> + Send + 'static,
+                    R: FromFailure<E>,
+                {
+                    scope.convert_with::<E>();
+                    let site = child.site;
+                    spawn_into(&scope.node, child, |output| {
+                        output.map_err(|error| ($text(&error), Box::new(error) as Box<dyn Any + Send>))
+                    })
+                    .unwrap_or_else(|_| closed_task(&scope.node, site))
+                }
+            }
+        )*};
+    }
+
+    levels! {
+        ViaError: Error, &&&OutputOf<Result<T, E>>, text_of_error;
+        ViaDisplay: Display, &&OutputOf<Result<T, E>>, text_of_display;
+        ViaDebug: Debug, &OutputOf<Result<T, E>>, text_of_debug;
+        ViaFallible: Sized, OutputOf<Result<T, E>>, text_of_any;
+    }
+
+    #[doc(hidden)]
+    pub trait ViaPlain<T> {
+        fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+        where
+            F: Future<Output = T> + Send + 'static;
+    }
+
+    impl<T: Send + 'static> ViaPlain<T> for OutputOf<T> {
+        fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+        where
+            F: Future<Output = T> + Send + 'static,
+        {
+            spawn_plain(scope, child)
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! The scope that people hold: the typed [`Scope`] inside of a block, [`ScopeHandle`] and [`Spawner`] anywhere.
+
+use std::any::{Any, TypeId, type_name};
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cause::Cause;
+use crate::deadline::Moment;
+use crate::failure::{ErrorText, Suppressed};
+use crate::private::Return;
+use crate::site::{Kind, Site};
+use crate::task::{Child, Closed, Task, spawn_into};
+use crate::tree::{Look, Node};
+
+/// A reference to a scope that can be kept, cloned and sent anywhere.
+///
+/// It keeps nothing alive but a little memory: a scope ends when its block does. A handle of a scope that was left
+/// says so ([`is_closed`](Self::is_closed)) and does nothing (rule F7).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() {
+/// use scope_runtime::{current, scope};
+///
+/// let stopped = scope!({
+///     let handle = current();
+///     std::thread::spawn(move || handle.cancel_with("the operator said so"));
+///     std::future::pending::<()>().await;
+/// });
+/// assert!(stopped.unwrap_err().to_string().contains("the operator said so"));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ScopeHandle {
+    pub(crate) node: Arc<Node>,
+}
+
+impl ScopeHandle {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    /// Requests cancellation of this scope and of everything in it.
+    ///
+    /// Bodies are dropped at their next suspension (rule D2), innermost first (rule U1). A shielded scope inside sees
+    /// the request once its shield ends (rule S2). The request is permanent, and the first cause is kept (rules D3,
+    /// L6). Returns true if the scope is cancelled now, by this or an earlier call, and false if it had been left
+    /// (rule F7).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let cut = scope_runtime::scope!(|s| {
+    ///     assert!(s.cancel());
+    ///     assert!(s.cancel(), "a second call changes nothing");
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(cut.is_err());
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self) -> bool {
+        self.node.cancel(Cause::Explicit { reason: None, at: Location::caller() })
+    }
+
+    /// Requests cancellation as [`cancel`](Self::cancel) does, with a reason that every error of it shows
+    /// ([`Cause::Explicit`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let cut = scope_runtime::scope!(|s| {
+    ///     s.cancel_with("no longer needed");
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(cut.unwrap_err().to_string().contains("no longer needed"));
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn cancel_with(&self, reason: impl Into<Cow<'static, str>>) -> bool {
+        self.node.cancel(Cause::Explicit { reason: Some(reason.into()), at: Location::caller() })
+    }
+
+    /// Requests cancellation without any grace (rule G2).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let cut = scope_runtime::scope!(|s| {
+    ///     s.cancel_now();
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(cut.is_err());
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn cancel_now(&self) -> bool {
+        self.node.cancel(Cause::Explicit { reason: None, at: Location::caller() })
+    }
+
+    /// Moves the deadline, both ways, or takes it away with `None` (rule L3).
+    ///
+    /// A deadline in the past fires at once. Once the scope is cancelled, or its deadline has passed, moving it
+    /// changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let done = scope_runtime::scope!(timeout = 1s, |s| {
+    ///     s.set_deadline(None);
+    ///     tokio::time::sleep(Duration::from_secs(60)).await;
+    /// });
+    /// assert!(done.is_ok());
+    /// # }
+    /// ```
+    pub fn set_deadline(&self, deadline: impl Into<Option<Instant>>) {
+        self.node.set_deadline(deadline.into().map_or(Moment::NEVER, Moment::at));
+    }
+
+    /// Turns the scope's shield on or off (rules T4, S1).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    /// use std::time::Duration;
+    ///
+    /// let mut saved = false;
+    /// let _ = scope!(timeout = 1s, {
+    ///     let _ = scope!(|s| {
+    ///         s.set_shield(true);
+    ///         tokio::time::sleep(Duration::from_secs(2)).await;
+    ///         saved = true;
+    ///     });
+    /// });
+    /// assert!(saved);
+    /// # }
+    /// ```
+    pub fn set_shield(&self, shield: bool) {
+        self.node.set_shield(shield);
+    }
+
+    /// Whether a cancel is visible in this scope: its own, or one from outside that no shield hides (rules T3, L5).
+    pub fn is_cancelled(&self) -> bool {
+        self.node.sees_cancel(&mut Look::new())
+    }
+
+    /// Whether this scope itself was asked to stop: by `cancel()`, or by its own deadline while it was open.
+    ///
+    /// A failure, which ends the scope too (rule F2), does not count; nor does a cancel from outside.
+    pub fn cancel_called(&self) -> bool {
+        self.node.cancel_called(&mut Look::new())
+    }
+
+    /// Whether the scope was left (rule F7).
+    pub fn is_closed(&self) -> bool {
+        self.node.is_closed()
+    }
+
+    /// Waits until a cancel is visible in this scope, or until the scope was left.
+    ///
+    /// # Cancellation safety
+    ///
+    /// Nothing is lost if this future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{current, scope};
+    ///
+    /// let mut watcher = None;
+    /// let _ = scope!({
+    ///     let handle = current();
+    ///     watcher = Some(tokio::task::spawn_blocking({
+    ///         let handle = handle.clone();
+    ///         move || handle.is_cancelled()
+    ///     }));
+    ///     handle.cancel();
+    ///     handle.cancelled().await; // completes at once: completion wins over the cancel (rule D2)
+    /// });
+    /// # }
+    /// ```
+    pub async fn cancelled(&self) {
+        Watch { node: &self.node, done: |node| node.is_closed() || node.sees_cancel(&mut Look::new()) }.await;
+    }
+
+    /// Waits until the scope's body is gone: it ended, or it was dropped; children and cleanup may still run.
+    ///
+    /// # Cancellation safety
+    ///
+    /// Nothing is lost if this future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{current, scope};
+    ///
+    /// let handle = scope!({ current() }).unwrap();
+    /// handle.delivered().await;
+    /// # }
+    /// ```
+    pub async fn delivered(&self) {
+        Watch { node: &self.node, done: |node| node.is_delivered() }.await;
+    }
+
+    /// The scope's own deadline; an enclosing scope may have an earlier one.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node.deadline().instant()
+    }
+
+    /// The earliest deadline that counts here: over this scope and all visible ones around it (rule L2).
+    ///
+    /// Once a cancel is visible, it is an instant that is not in the future.
+    pub fn effective_deadline(&self) -> Option<Instant> {
+        let mut look = Look::new();
+        let deadline = self.node.effective_deadline();
+        let cancelled = self.node.sees_cancel(&mut look);
+        effective_instant(cancelled, deadline, &mut look)
+    }
+
+    /// The time that is left until the effective deadline: `None` without one, zero once a cancel is visible
+    /// (rule L2).
+    pub fn remaining(&self) -> Option<Duration> {
+        let mut look = Look::new();
+        let deadline = self.node.effective_deadline();
+        let cancelled = self.node.sees_cancel(&mut look);
+        remaining_time(cancelled, deadline, &mut look)
+    }
+
+    /// The failures that came after the first one (rule F2).
+    pub fn suppressed(&self) -> Vec<Suppressed> {
+        self.node.suppressed()
+    }
+
+    /// The scope's name: what `name = …` said, the function's name, or "scope".
+    pub fn name(&self) -> Cow<'static, str> {
+        self.node.name()
+    }
+
+    /// Where the scope is written.
+    pub fn site(&self) -> &'static Site {
+        self.node.site()
+    }
+}
+
+impl fmt::Debug for ScopeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopeHandle")
+            .field("name", &self.name())
+            .field("cancelled", &self.is_cancelled())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+pub(crate) fn effective_instant(cancelled: bool, deadline: Moment, look: &mut Look) -> Option<Instant> {
+    if cancelled { deadline.min(look.now()).instant() } else { deadline.instant() }
+}
+
+pub(crate) fn remaining_time(cancelled: bool, deadline: Moment, look: &mut Look) -> Option<Duration> {
+    if cancelled {
+        return Some(Duration::ZERO);
+    }
+    (!deadline.is_never()).then(|| deadline.since(look.now()))
+}
+
+/// Waits for a state of a node.
+struct Watch<'a> {
+    node: &'a Node,
+    done: fn(&Node) -> bool,
+}
+
+impl Future for Watch<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Register, then look (invariant 3 of the tree).
+        self.node.watch(cx.waker());
+        if (self.done)(self.node) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A scope as its own block sees it, by `|s|` or `scope = s`: every method of [`ScopeHandle`], and spawning.
+///
+/// `R` is the return type of the function around the block: a failed child is converted into it (rule F4). A helper
+/// that spawns into its caller's scope takes `&Scope<R>` and uses `spawn!(in s, …)`.
+///
+/// It can't leave its block:
+///
+/// ```compile_fail,E0597
+/// # async fn f() {
+/// let mut escaped = None;
+/// let _ = scope_runtime::scope!(|s| {
+///     escaped = Some(s);
+/// });
+/// drop(escaped);
+/// # }
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{scope, spawn, Scope, Task};
+///
+/// fn helper<R>(s: &Scope<R>) -> Task<u32> {
+///     spawn!(in s, async { 7 })
+/// }
+///
+/// let seven = scope!(|s| { helper(s).await.unwrap() });
+/// assert_eq!(seven.unwrap(), 7);
+/// # }
+/// ```
+pub struct Scope<R> {
+    handle: OnceLock<ScopeHandle>,
+    converters: Mutex<Vec<(TypeId, Converter<R>)>>,
+}
+
+type Converter<R> = fn(Box<dyn Any + Send>) -> R;
+
+impl<R> Scope<R> {
+    #[doc(hidden)]
+    pub fn new(_site: &'static Site, _ret: Return<R>) -> Self {
+        Self { handle: OnceLock::new(), converters: Mutex::new(Vec::new()) }
+    }
+
+    /// The node, made by the options of the block before its body runs.
+    pub(crate) fn init(&self, node: Arc<Node>) {
+        let _ = self.handle.set(ScopeHandle::new(node));
+    }
+
+    /// A handle that can be kept, cloned and sent.
+    pub fn handle(&self) -> ScopeHandle {
+        ScopeHandle::clone(self)
+    }
+
+    pub(crate) fn convert_with<E: 'static>(&self)
+    where
+        R: FromFailure<E>,
+    {
+        let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        if !converters.iter().any(|(id, _)| *id == TypeId::of::<E>()) {
+            converters.push((TypeId::of::<E>(), |error| {
+                R::from_failure(*error.downcast::<E>().expect("converters are kept by the type of the error"))
+            }));
+        }
+    }
+
+    /// The function's value for a child's error.
+    pub(crate) fn convert(&self, error: Box<dyn Any + Send>) -> R {
+        let id = (*error).type_id();
+        let converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, convert) = *converters.iter().find(|(of, _)| *of == id).expect("every fallible spawn adds one");
+        drop(converters);
+        convert(error)
+    }
+}
+
+impl<T, E: Send + 'static> Scope<Result<T, E>> {
+    /// A spawner that can be kept, cloned and sent; `E` is the error of the function around the scope.
+    pub fn spawner(&self) -> Spawner<E> {
+        self.convert_with::<E>();
+        Spawner { handle: self.handle(), error: PhantomData }
+    }
+}
+
+/// `spawner()` in a function that returns no `Result`: fallible children have nowhere to go.
+pub trait InfallibleSpawner {
+    /// A spawner for children that can't fail.
+    fn spawner(&self) -> Spawner<Infallible>;
+}
+
+impl<R> InfallibleSpawner for &Scope<R> {
+    fn spawner(&self) -> Spawner<Infallible> {
+        Spawner { handle: self.handle(), error: PhantomData }
+    }
+}
+
+impl<R> Deref for Scope<R> {
+    type Target = ScopeHandle;
+
+    fn deref(&self) -> &ScopeHandle {
+        self.handle.get().expect("a scope is entered before its body runs")
+    }
+}
+
+impl<R> fmt::Debug for Scope<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.handle.get()).finish()
+    }
+}
+
+/// A function's return type that can carry a child's error.
+#[diagnostic::on_unimplemented(
+    message = "the function around this scope returns `{Self}`, which can't carry the child's error `{E}`",
+    label = "this child's output is a `Result`, so it can fail the scope",
+    note = "let the function return `Result<_, X>` with `X: From<{E}>`, or handle the error inside the child"
+)]
+pub trait FromFailure<E> {
+    /// The return value for a failed child.
+    fn from_failure(error: E) -> Self;
+}
+
+impl<T, E, E2: From<E>> FromFailure<E> for Result<T, E2> {
+    fn from_failure(error: E) -> Self {
+        Err(E2::from(error))
+    }
+}
+
+/// Spawns into a scope from anywhere: `Clone + Send + Sync + 'static` (rule F7).
+///
+/// Got from [`Scope::spawner`]; `E` is the error type of the function around the scope
+/// ([`Infallible`] where it has none).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::io::Error> {
+/// use scope_runtime::scope;
+///
+/// scope!(|s| {
+///     let spawner = s.spawner();
+///     let task = spawner.spawn(async { Ok::<_, std::io::Error>(5) })?;
+///     assert_eq!(task.await?, 5);
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Spawner<E> {
+    handle: ScopeHandle,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<E: Send + 'static> Spawner<E> {
+    /// Spawns a child task into the scope.
+    ///
+    /// An output `Result<T, E2>` with `E: From<E2>` makes the child fallible (rule F4), any other output is the
+    /// task's value; for outputs that [`ChildOutput`] doesn't know, `spawn!(in s, …)` takes every type.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] gives the future back if the scope was left.
+    ///
+    /// # Panics
+    ///
+    /// If there is no tokio runtime here, and there was none where the scope was opened.
+    pub fn spawn<F>(&self, future: F) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    where
+        F: Future<Output: ChildOutput<E>> + Send + 'static,
+    {
+        static SPAWNER: Site = Site::new(Kind::Task, "", "", 0, 0, "");
+        self.spawn_child(Child::new(&SPAWNER, future))
+    }
+
+    /// Spawns a child task with a name; else as [`spawn`](Self::spawn).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] gives the future back if the scope was left.
+    pub fn spawn_named<F>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        future: F,
+    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    where
+        F: Future<Output: ChildOutput<E>> + Send + 'static,
+    {
+        static SPAWNER: Site = Site::new(Kind::Task, "", "", 0, 0, "");
+        self.spawn_child(Child::new(&SPAWNER, future).name(name))
+    }
+
+    fn spawn_child<F>(
+        &self,
+        child: Child<F>,
+    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    where
+        F: Future<Output: ChildOutput<E>> + Send + 'static,
+    {
+        spawn_into(&self.handle.node, child, |output| {
+            output.into_value().map_err(|error| {
+                let text = ErrorText { text: type_name::<E>().to_owned(), source: None };
+                (text, Box::new(error) as Box<dyn Any + Send>)
+            })
+        })
+    }
+
+    /// The scope's handle.
+    pub fn handle(&self) -> ScopeHandle {
+        self.handle.clone()
+    }
+}
+
+impl<E> Clone for Spawner<E> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), error: PhantomData }
+    }
+}
+
+impl<E> fmt::Debug for Spawner<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spawner").field(&self.handle).finish()
+    }
+}
+
+/// What a child of a [`Spawner<E>`] may end with: a `Result` whose error becomes an `E`, or a plain value.
+#[diagnostic::on_unimplemented(
+    message = "a child with the output `{Self}` can't be spawned through a `Spawner<{E}>`",
+    note = "a fallible child needs `{E}: From<its error>`; another output can be had with `spawn!(in s, …)`, or be put into a `Vec` or an `Option`"
+)]
+pub trait ChildOutput<E> {
+    /// The value of the task's handle.
+    type Value: Send + 'static;
+
+    /// The value, or the failure.
+    ///
+    /// # Errors
+    ///
+    /// The child's error, converted.
+    fn into_value(self) -> Result<Self::Value, E>;
+}
+
+impl<T: Send + 'static, E2, E: From<E2>> ChildOutput<E> for Result<T, E2> {
+    type Value = T;
+
+    fn into_value(self) -> Result<T, E> {
+        self.map_err(E::from)
+    }
+}
+
+macro_rules! plain_outputs {
+    ($([$($generics:tt)*] $ty:ty),* $(,)?) => {
+        $(impl<E, $($generics)*> ChildOutput<E> for $ty {
+            type Value = Self;
+
+            fn into_value(self) -> Result<Self, E> {
+                Ok(self)
+            }
+        })*
+    };
+}
+
+plain_outputs! {
+    [] (), [] bool, [] char, [] String, [] &'static str,
+    [] u8, [] u16, [] u32, [] u64, [] u128, [] usize,
+    [] i8, [] i16, [] i32, [] i64, [] i128, [] isize, [] f32, [] f64,
+    [T: Send + 'static] Option<T>, [T: Send + 'static] Vec<T>, [T: Send + 'static] Box<T>,
+    [A: Send + 'static, B: Send + 'static] (A, B),
+    [A: Send + 'static, B: Send + 'static, C: Send + 'static] (A, B, C),
+}

@@ -1,0 +1,94 @@
+//! Where a scope, a task or a cleanup was written: static data, one value per place in the source.
+
+use std::fmt;
+
+/// What kind of place a [`Site`] describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An inline `scope!` block.
+    Scope,
+    /// A `shield!` block.
+    Shield,
+    /// A function under `#[cancel_scope]`.
+    Function,
+    /// A child task.
+    Task,
+    /// A future or a stretch of code that was put under a scope with `in_scope`.
+    Guest,
+    /// An async cleanup.
+    Cleanup,
+}
+
+/// One place in the source: kind, name and location.
+///
+/// Kept in the frame of whatever runs there, so that errors, events and tools can say *where* without any cost at
+/// run time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Site {
+    kind: Kind,
+    name: &'static str,
+    file: &'static str,
+    line: u32,
+    column: u32,
+    module: &'static str,
+}
+
+impl Site {
+    /// Describes a place; an empty name stands for "unnamed".
+    pub const fn new(
+        kind: Kind,
+        name: &'static str,
+        file: &'static str,
+        line: u32,
+        column: u32,
+        module: &'static str,
+    ) -> Self {
+        Self { kind, name, file, line, column, module }
+    }
+
+    /// The kind of place.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The name that was written there, or a generic one for the kind.
+    pub const fn name(&self) -> &'static str {
+        if !self.name.is_empty() {
+            return self.name;
+        }
+        match self.kind {
+            Kind::Scope | Kind::Function => "scope",
+            Kind::Shield => "shield",
+            Kind::Task => "task",
+            Kind::Guest => "guest",
+            Kind::Cleanup => "cleanup",
+        }
+    }
+
+    /// The source file, as the compiler names it.
+    pub const fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line, counted from 1.
+    pub const fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The column, counted from 1.
+    pub const fn column(&self) -> u32 {
+        self.column
+    }
+
+    /// The module path.
+    pub const fn module(&self) -> &'static str {
+        self.module
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() { f.write_str("unknown place") } else { write!(f, "{}:{}", self.file, self.line) }
+    }
+}

@@ -1,0 +1,395 @@
+//! Child tasks: how they are spawned, run and awaited (rules F1-F4, F7, F8).
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::boundary::{Block, Left};
+use crate::cause::{Cancelled, Cause};
+use crate::context::Frame;
+use crate::deadline::Moment;
+use crate::failure::{ErrorText, Failure, FailureKind};
+use crate::private::never_err;
+use crate::site::{Kind, Site};
+use crate::tree::{ChildEnd, Look, Node, NodeInit, Place};
+
+/// The handle of a child task: a future with the task's value.
+///
+/// It resolves to `Ok(value)`, or to [`Cancelled`] if the task was cancelled, failed or panicked (rule F3); the failure
+/// itself leaves the scope (rule F2). Dropping a `Task` neither cancels nor detaches the child: the scope owns it, and
+/// waits for it (rule F1); its value is dropped when it is ready.
+///
+/// # Cancellation safety
+///
+/// Awaiting `&mut task` loses nothing if that future is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{scope, spawn};
+///
+/// let sum = scope!({
+///     let a = spawn!(async { 1 });
+///     let b = spawn!(async { 2 });
+///     a.await.unwrap() + b.await.unwrap()
+/// });
+/// assert_eq!(sum.unwrap(), 3);
+/// # }
+/// ```
+pub struct Task<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    node: Arc<Node>,
+    slot: Mutex<Slot<T>>,
+}
+
+enum Slot<T> {
+    Running(Option<Waker>),
+    Done(Result<T, Cancelled>),
+    Taken,
+    /// The handle was dropped: nobody will ask.
+    Unwanted,
+}
+
+impl<T> Shared<T> {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot<T>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over the result, or drops it here and now if nobody wants it.
+    fn finish(&self, result: Result<T, Cancelled>) {
+        let mut slot = self.slot();
+        let unwanted = match std::mem::replace(&mut *slot, Slot::Taken) {
+            Slot::Running(waker) => {
+                *slot = Slot::Done(result);
+                drop(slot);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                return;
+            }
+            old => {
+                *slot = old;
+                result
+            }
+        };
+        drop(slot);
+        crate::cleanup::drop_quietly(&self.node, unwanted);
+    }
+}
+
+impl<T> Task<T> {
+    /// Cancels this child only (rule F3): its handle resolves to [`Cause::Task`], which is no failure of the scope.
+    ///
+    /// Returns true if the task is cancelled now, by this or an earlier call, and false if it had ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn, Cause};
+    ///
+    /// let value = scope!({
+    ///     let task = spawn!(std::future::pending::<()>());
+    ///     assert!(task.cancel());
+    ///     let cancelled = task.await.unwrap_err();
+    ///     assert!(matches!(cancelled.cause(), Cause::Task { .. }));
+    ///     "the scope goes on"
+    /// });
+    /// assert_eq!(value.unwrap(), "the scope goes on");
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self) -> bool {
+        self.shared.node.cancel(Cause::Task { at: Some(Location::caller()) })
+    }
+
+    /// Whether the task has ended, cleanup included.
+    pub fn is_finished(&self) -> bool {
+        !matches!(*self.shared.slot(), Slot::Running(_))
+    }
+
+    /// The task's name: what `name = …` said, or "task".
+    pub fn name(&self) -> Cow<'static, str> {
+        self.shared.node.name()
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.shared.slot();
+        match &mut *slot {
+            Slot::Running(Some(waker)) if waker.will_wake(cx.waker()) => Poll::Pending,
+            Slot::Running(waker) => {
+                let old = waker.replace(cx.waker().clone());
+                drop(slot);
+                drop(old);
+                Poll::Pending
+            }
+            _ => match std::mem::replace(&mut *slot, Slot::Taken) {
+                Slot::Done(result) => Poll::Ready(result),
+                _ => panic!("a `Task` was polled after it gave its result"),
+            },
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let old = std::mem::replace(&mut *self.shared.slot(), Slot::Unwanted);
+        drop(old);
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("name", &self.name()).field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// The scope was left: nothing can be spawned into it any more (rule F7). Gives the future back.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::scope;
+///
+/// let spawner = scope!(|s| { s.spawner() }).unwrap();
+/// let closed = spawner.spawn(async {}).unwrap_err();
+/// assert_eq!(closed.to_string(), "the scope was left; nothing can be spawned into it");
+/// closed.into_inner().await;
+/// # }
+/// ```
+pub struct Closed<F>(pub(crate) F);
+
+impl<F> Closed<F> {
+    /// The future that was not spawned.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+impl<F> fmt::Display for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the scope was left; nothing can be spawned into it")
+    }
+}
+
+impl<F> fmt::Debug for Closed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closed")
+    }
+}
+
+impl<F> std::error::Error for Closed<F> {}
+
+/// How a child is spawned: what `spawn!` gathers from its options.
+pub struct Child<F> {
+    pub(crate) site: &'static Site,
+    pub(crate) future: F,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) background: bool,
+    pub(crate) shield: bool,
+}
+
+impl<F: Future> Child<F> {
+    /// A child from a `spawn!` written at `site`.
+    pub fn new(site: &'static Site, future: F) -> Self {
+        Self { site, future, name: None, background: false, shield: false }
+    }
+
+    /// A name that is computed at run time.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
+    /// The boundary does not wait for it (rule F8).
+    #[must_use]
+    pub fn background(mut self) -> Self {
+        self.background = true;
+        self
+    }
+}
+
+/// Turns the output of a child into its handle's value; an error or panic goes to the scope (rules F2, F4).
+type Convert<O, T> = fn(O) -> Result<T, (ErrorText, Box<dyn Any + Send>)>;
+
+pin_project! {
+    /// The user's future: reports a failure the moment it is ready, before the child's cleanup runs (rule F3).
+    struct Body<F: Future, T> {
+        #[pin]
+        future: F,
+        convert: Convert<F::Output, T>,
+        scope: Arc<Node>,
+        node: Arc<Node>,
+    }
+}
+
+/// The value of a child, or how it failed.
+type Outcome<T> = Result<T, Cause>;
+
+impl<F: Future, T> Future for Body<F, T> {
+    type Output = Outcome<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let failure = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(polled) => match (this.convert)(ready!(polled)) {
+                Ok(value) => return Poll::Ready(Ok(value)),
+                Err((text, error)) => {
+                    Failure { task: this.node.name(), text, kind: FailureKind::Error(error) }
+                }
+            },
+            Err(payload) => Failure::panic(this.node.name(), payload),
+        };
+        let cause = failure.cause();
+        this.scope.fail(failure);
+        Poll::Ready(Err(cause))
+    }
+}
+
+pin_project! {
+    /// What is spawned on the runtime.
+    struct ChildTask<F: Future, T> {
+        #[pin]
+        block: Block<Body<F, T>>,
+        end: Ending<T>,
+    }
+}
+
+/// Tells the handle and the scope how the child ended, exactly once: also when the runtime drops the task.
+struct Ending<T> {
+    shared: Arc<Shared<T>>,
+    scope: Arc<Node>,
+    key: Option<usize>,
+}
+
+impl<T> Ending<T> {
+    fn end(&mut self, result: Result<T, Cancelled>, end: ChildEnd) {
+        let Some(key) = self.key.take() else { return };
+        self.shared.finish(result);
+        self.scope.child_ended(key, end);
+    }
+}
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        if self.key.is_some() {
+            let cancelled = Cancelled::new(self.shared.node.who(), Cause::Runtime);
+            self.end(Err(cancelled), ChildEnd::Settled);
+        }
+    }
+}
+
+impl<F: Future, T> Future for ChildTask<F, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let left = ready!(this.block.poll(cx));
+        let (node, scope) = (&this.end.shared.node, &this.end.scope);
+        let (result, end) = match left {
+            Left::Returned(Ok(value)) => (Ok(value), ChildEnd::Settled),
+            Left::Returned(Err(cause)) => (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled),
+            Left::Cancelled { error, own } => (Err(error), if own { ChildEnd::Settled } else { ChildEnd::Lost }),
+            Left::Panicked(payload) => {
+                // A cleanup of the child panicked, or a destructor.
+                let failure = Failure::panic(node.name(), payload);
+                let cancelled = Cancelled::new(node.who(), failure.cause());
+                scope.fail(failure);
+                (Err(cancelled), ChildEnd::Settled)
+            }
+            Left::Finished | Left::Failed(_) => unreachable!("a child task has neither a block's end nor children"),
+        };
+        this.end.end(result, end);
+        Poll::Ready(())
+    }
+}
+
+/// Spawns a child into the scope of `scope`.
+pub(crate) fn spawn_into<F, T>(
+    scope: &Arc<Node>,
+    child: Child<F>,
+    convert: Convert<F::Output, T>,
+) -> Result<Task<T>, Closed<F>>
+where
+    F: Future + Send + 'static,
+    T: Send + 'static,
+{
+    let Child { site, future, name, background, shield } = child;
+    let node = Arc::new(Node::new(NodeInit {
+        site,
+        name,
+        deadline: Moment::NEVER,
+        timeout: Moment::NEVER,
+        shield,
+        expired: false,
+        cleanup_timeout: None,
+    }));
+    node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
+    let Some(runtime) = scope.runtime() else {
+        panic!(
+            "a task was spawned into scope \"{}\" outside of a tokio runtime; child tasks run on one",
+            scope.name()
+        );
+    };
+    let Some(key) = scope.add_child(&node, background) else { return Err(Closed(future)) };
+    let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
+    let task = Task { shared: Arc::clone(&shared) };
+    let body = Body { future, convert, scope: Arc::clone(scope), node: Arc::clone(&node) };
+    drop(runtime.spawn(ChildTask {
+        block: Block::new(Frame::rooted(node), body, never_err),
+        end: Ending { shared, scope: Arc::clone(scope), key: Some(key) },
+    }));
+    Ok(task)
+}
+
+static GUARD: Site = Site::new(Kind::Task, "cleanup", "", 0, 0, "");
+
+/// Spawns a cleanup as a shielded child; gives it back if the scope was left, or if there is no runtime.
+pub(crate) fn spawn_shielded<F>(scope: &Arc<Node>, future: F) -> Result<(), F>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    if scope.runtime().is_none() {
+        return Err(future);
+    }
+    let child = Child { shield: true, ..Child::new(&GUARD, future) };
+    match spawn_into(scope, child, Ok) {
+        Ok(_) => Ok(()),
+        Err(Closed(future)) => Err(future),
+    }
+}
+
+/// A task that could not be spawned since its scope was left.
+pub(crate) fn closed_task<T>(scope: &Node, site: &'static Site) -> Task<T> {
+    let node = Arc::new(Node::new(NodeInit {
+        site,
+        name: None,
+        deadline: Moment::NEVER,
+        timeout: Moment::NEVER,
+        shield: false,
+        expired: false,
+        cleanup_timeout: None,
+    }));
+    let cancelled = Cancelled::new(scope.who(), Cause::Closed);
+    Task { shared: Arc::new(Shared { node, slot: Mutex::new(Slot::Done(Err(cancelled))) }) }
+}

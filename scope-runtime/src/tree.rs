@@ -1,0 +1,885 @@
+//! The shared part of a scope: a node that handles, children and other threads can reach.
+//!
+//! A scope's state lives in its own future (`context::Frame`) until somebody outside of the poll needs it: a handle, a
+//! child, a cleanup, a shield that suspends inside another scope. Then it gets a [`Node`].
+//!
+//! # Invariants
+//!
+//! 1. **Complete chains.** A frame that has a node stands on frames that have one, up to the root of its task. So a
+//!    walk over parents misses no deadline, shield or cancel.
+//! 2. **One lock at a time.** No function of this crate holds two `state` locks, calls a waker, runs a user's code or
+//!    drops a user's value under one.
+//! 3. **Register, then look.** Whoever waits for a change stores its waker (or its entry in `inner` / `children`)
+//!    first and reads the flags afterwards; whoever changes sets the flags first and collects wakers afterwards. One
+//!    of both sees the other.
+//! 4. **Parents are as of the last poll** (rule T1). The node of a child task keeps the parent it was spawned into
+//!    (rule T2).
+//! 5. **A cycle ends with its scope.** `inner` and `children` hold nodes that hold their parent: entries are removed
+//!    when the scope is left, the child has ended, or either is dropped.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::runtime::Handle;
+
+use crate::cause::{Cancelled, Cause, Who};
+use crate::cleanup::{CleanupItem, Running};
+use crate::deadline::Moment;
+use crate::event;
+use crate::failure::{Failure, Suppressed};
+use crate::site::Site;
+
+/// The scope itself was asked to stop: by a call or its deadline.
+const CANCELLED: u32 = 1;
+/// Its body or a child was unwound by a cancel that it saw: its other children see that, whatever is shielded later
+/// (rule T4), but it is no cancel of its own (rule D5).
+const CUT: u32 = 1 << 1;
+/// Hides outer cancels.
+const SHIELD: u32 = 1 << 2;
+/// The scope was left: spawning is refused, and guests are cancelled (rule T6).
+const CLOSED: u32 = 1 << 3;
+/// Its boundary has begun to unwind or to wait for children.
+const ENDING: u32 = 1 << 4;
+/// The boundary's future is gone; an orphan finishes the work (rule U5).
+const ORPHANED: u32 = 1 << 5;
+/// The body is gone.
+const DELIVERED: u32 = 1 << 6;
+/// A delivery waits for something inside (rule U1): whoever leaves wakes the boundary.
+const HOLDING: u32 = 1 << 7;
+/// Its cleanup ran out of time: what it leaves behind goes to the root (rule U3).
+const GIVEN_UP: u32 = 1 << 8;
+/// Cancelled by something that is no request: a failure (rule F2), or the loss of its future (rule U5).
+const STOPPED: u32 = 1 << 9;
+
+/// One look at the tree: reads the clock at most once, and wakes after all locks and borrows are released.
+pub(crate) struct Look {
+    now: Option<Moment>,
+    wakers: Vec<Waker>,
+}
+
+impl Look {
+    pub(crate) fn new() -> Self {
+        Self { now: None, wakers: Vec::new() }
+    }
+
+    pub(crate) fn now(&mut self) -> Moment {
+        *self.now.get_or_insert_with(Moment::now)
+    }
+
+    pub(crate) fn wake_later(&mut self, waker: Waker) {
+        self.wakers.push(waker);
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// The parent of a node: set at the first poll, seldom changed, read without a lock while it was never changed.
+struct ParentLink {
+    first: OnceLock<Option<Arc<Node>>>,
+    moved: AtomicBool,
+    latest: Mutex<Option<Arc<Node>>>,
+}
+
+impl ParentLink {
+    fn with<T>(&self, f: impl FnOnce(Option<&Arc<Node>>) -> T) -> T {
+        if self.moved.load(Ordering::Acquire) {
+            // Cloned, since `f` may climb on and take the same kind of lock again.
+            let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return f(latest.as_ref());
+        }
+        f(self.first.get().and_then(Option::as_ref))
+    }
+
+    fn set(&self, parent: Option<Arc<Node>>) {
+        if let Err(parent) = self.first.set(parent) {
+            *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = parent;
+            self.moved.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A scope, shield, task or guest as others see it.
+pub(crate) struct Node {
+    site: &'static Site,
+    name: Option<Box<str>>,
+    flags: AtomicU32,
+    deadline: AtomicU64,
+    timeout: AtomicU64,
+    parent: ParentLink,
+    /// Counts the passes over the body; `seen` of an inner node holds the pass in which it was last reached (U1a).
+    pass: AtomicU32,
+    seen: AtomicU32,
+    cleanup_timeout: Option<Duration>,
+    runtime: Option<Handle>,
+    state: Mutex<State>,
+}
+
+/// What a node keeps under its lock.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The boundary's waker, from its last pending poll.
+    waker: Option<Waker>,
+    cause: Option<Cause>,
+    /// Why the body was delivered to and under which scope, for a future that is moved meanwhile (rule D4).
+    foreign: Option<Cancelled>,
+    delivered_under: Option<Arc<Node>>,
+    inner: Slab<Inner>,
+    children: Slab<Child>,
+    foreground: usize,
+    background_cancelled: bool,
+    lost_child: bool,
+    failure: Option<Failure>,
+    suppressed: Vec<Suppressed>,
+    watchers: Vec<Waker>,
+    pub(crate) cleanup: VecDeque<CleanupItem>,
+    pub(crate) running: Running,
+    pub(crate) next_order: u64,
+    /// The key of this node in its parent's `inner`.
+    key_in_parent: Option<usize>,
+}
+
+impl State {
+    /// The registered driver, if it is not the one with this waker.
+    pub(crate) fn other_driver(&self, driver: &Waker) -> Option<Waker> {
+        self.waker.clone().filter(|waker| !waker.will_wake(driver))
+    }
+}
+
+/// A scope, shield or guest whose future was polled directly below this node.
+struct Inner {
+    node: Arc<Node>,
+    /// A guest (rule T6) is not waited for.
+    guest: bool,
+    search: Search,
+}
+
+/// The search for a scope that an outer delivery waits for, and that the last pass did not reach (rule U1a).
+///
+/// A sub-executor such as `FuturesUnordered` polls only what was woken, and may run a pass of its own right after one
+/// that reached the scope. So a scope that was found where it should be is not looked for again at once, but later.
+#[derive(Default)]
+struct Search {
+    /// It was woken, and must be reached by the next pass.
+    woken: bool,
+    /// Passes that did not reach it though it was woken.
+    missed: u8,
+    /// The last pass that was counted.
+    judged: u32,
+    missed_since: Option<Moment>,
+    /// How often in a row it was woken and reached.
+    found: u8,
+    not_before: Option<Moment>,
+}
+
+/// What a pass says about a scope that a delivery waits for.
+enum Sighting {
+    /// It was reached: wait for it.
+    Reached,
+    /// Wake it, and see whether the next pass reaches it; look again at the given moment at the latest.
+    Wake(Option<Moment>),
+    /// Look again at the given moment.
+    Later(Moment),
+    /// Nobody polls it any more.
+    GivenUp,
+}
+
+impl Search {
+    fn judge(&mut self, reached: bool, pass: u32, shield: bool, now: Moment) -> Sighting {
+        if reached {
+            if std::mem::take(&mut self.woken) {
+                self.found = self.found.saturating_add(1).min(FOUND_MAX);
+                self.not_before = Some(now.after(SEARCH_PAUSE * 2u32.pow(self.found.into())));
+            }
+            (self.missed, self.missed_since) = (0, None);
+            return Sighting::Reached;
+        }
+        if !self.woken {
+            if let Some(later) = self.not_before.filter(|at| self.found >= FOUND_AT_ONCE && now < *at) {
+                return Sighting::Later(later);
+            }
+            self.woken = true;
+            self.judged = pass;
+        } else if self.judged != pass {
+            self.judged = pass;
+            self.missed = self.missed.saturating_add(1);
+        }
+        let patience_ends = self.missed_since.get_or_insert(now).after(SHIELD_PATIENCE);
+        match shield {
+            true if now >= patience_ends => Sighting::GivenUp,
+            // One call is enough: whatever polls the shield polls it then, and it has time.
+            true if self.missed > 0 => Sighting::Later(patience_ends),
+            true => Sighting::Wake(Some(patience_ends)),
+            false if self.missed >= PASSES_UNTIL_ABANDONED => Sighting::GivenUp,
+            false => Sighting::Wake(None),
+        }
+    }
+}
+
+/// A child task, or an adopted orphan.
+struct Child {
+    node: Arc<Node>,
+    background: bool,
+}
+
+/// Whether a boundary that wants to drop its body must wait for what is inside (rules U1, U1a).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nothing inside owes work.
+    Free,
+    /// Wait; look again at the given moment at the latest.
+    Wait(Moment),
+}
+
+/// How long a shield that nobody polls any more holds up a cancelled scope (rule U1a).
+const SHIELD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Passes that do not reach an unwinding scope before it counts as abandoned (rule U1a).
+const PASSES_UNTIL_ABANDONED: u8 = 2;
+
+/// So often a scope is looked for at once after it was found; then the pauses double, up to some seconds.
+const FOUND_AT_ONCE: u8 = 2;
+const FOUND_MAX: u8 = 9;
+const SEARCH_PAUSE: Duration = Duration::from_millis(10);
+
+/// How a child task came to its end, as its scope needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChildEnd {
+    /// By itself, by a failure (reported apart), or by a cancel of its own (rule D6).
+    Settled,
+    /// Unwound by a cancel that it saw through the scope.
+    Lost,
+}
+
+/// What a node is made from.
+pub(crate) struct NodeInit {
+    pub(crate) site: &'static Site,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) deadline: Moment,
+    pub(crate) timeout: Moment,
+    pub(crate) shield: bool,
+    pub(crate) expired: bool,
+    pub(crate) cleanup_timeout: Option<Duration>,
+}
+
+impl Node {
+    pub(crate) fn new(init: NodeInit) -> Self {
+        let NodeInit { site, name, deadline, timeout, shield, expired, cleanup_timeout } = init;
+        let mut flags = 0;
+        let mut state = State::default();
+        if shield {
+            flags |= SHIELD;
+        }
+        if expired {
+            flags |= CANCELLED;
+            state.cause = Some(deadline_cause(timeout));
+        }
+        Self {
+            site,
+            name,
+            flags: AtomicU32::new(flags),
+            deadline: AtomicU64::new(deadline.0),
+            timeout: AtomicU64::new(timeout.0),
+            parent: ParentLink {
+                first: OnceLock::new(),
+                moved: AtomicBool::new(false),
+                latest: Mutex::new(None),
+            },
+            pass: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            cleanup_timeout,
+            runtime: Handle::try_current().ok(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The state; a poisoned lock is entered, since nothing panics in a half-done change.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    fn raise(&self, flag: u32) -> u32 {
+        self.flags.fetch_or(flag, Ordering::SeqCst)
+    }
+
+    pub(crate) fn site(&self) -> &'static Site {
+        self.site
+    }
+
+    pub(crate) fn name(&self) -> Cow<'static, str> {
+        match &self.name {
+            Some(name) => Cow::Owned(name.to_string()),
+            None => Cow::Borrowed(self.site.name()),
+        }
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        Who { name: self.name(), site: self.site }
+    }
+
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        Handle::try_current().ok().or_else(|| self.runtime.clone())
+    }
+
+    pub(crate) fn cleanup_timeout(&self) -> Option<Duration> {
+        self.cleanup_timeout
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.has(CLOSED)
+    }
+
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.has(DELIVERED | CLOSED)
+    }
+
+    pub(crate) fn is_shielded(&self) -> bool {
+        self.has(SHIELD)
+    }
+
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.has(ORPHANED)
+    }
+
+    /// Whether this scope itself was asked to stop: by a call, or its deadline.
+    pub(crate) fn cancel_called(&self, look: &mut Look) -> bool {
+        self.has(CANCELLED) || self.expire_if_due(look)
+    }
+
+    // --- visibility (rules T3, T4, L5) ---------------------------------------------------------------------------
+
+    /// Whether this node counts as cancelled by itself.
+    fn counts_as_cancelled(&self, look: &mut Look) -> bool {
+        self.has(CANCELLED | CUT | STOPPED) || self.expire_if_due(look)
+    }
+
+    /// Whether a cancel is visible here.
+    pub(crate) fn sees_cancel(&self, look: &mut Look) -> bool {
+        self.counts_as_cancelled(look) || self.sees_outer_cancel(look)
+    }
+
+    /// Whether a cancel from outside of this node is visible here.
+    pub(crate) fn sees_outer_cancel(&self, look: &mut Look) -> bool {
+        !self.has(SHIELD)
+            && self.parent.with(|parent| parent.is_some_and(|p| p.has(CLOSED) || p.sees_cancel(look)))
+    }
+
+    /// Notices a passed deadline (rule L5), whether or not a timer fired.
+    fn expire_if_due(&self, look: &mut Look) -> bool {
+        let deadline = self.deadline();
+        if deadline.is_never() || self.has(CLOSED) || look.now() < deadline {
+            return false;
+        }
+        self.expire(look);
+        // A failure that came first stays the cause (rule L6).
+        self.has(CANCELLED)
+    }
+
+    fn expire(&self, look: &mut Look) {
+        let mut state = self.lock();
+        if state.cause.is_some() || self.has(CLOSED) {
+            return;
+        }
+        state.cause = Some(deadline_cause(self.timeout()));
+        self.raise(CANCELLED);
+        drop(state);
+        event::cancel_requested(self);
+        self.collect_below(look);
+    }
+
+    // --- deadline -------------------------------------------------------------------------------------------------
+
+    pub(crate) fn deadline(&self) -> Moment {
+        Moment(self.deadline.load(Ordering::Acquire))
+    }
+
+    fn timeout(&self) -> Moment {
+        Moment(self.timeout.load(Ordering::Relaxed))
+    }
+
+    /// The earliest visible deadline, without regard to cancels (rule L2).
+    pub(crate) fn effective_deadline(&self) -> Moment {
+        let own = if self.has(CLOSED) { Moment::NEVER } else { self.deadline() };
+        if self.has(SHIELD) {
+            return own;
+        }
+        self.parent.with(|parent| parent.map_or(own, |p| own.min(p.effective_deadline())))
+    }
+
+    /// Moves the deadline (rule L3).
+    pub(crate) fn set_deadline(self: &Arc<Self>, deadline: Moment) {
+        let mut look = Look::new();
+        if self.cancel_called(&mut look) || self.has(CLOSED) {
+            return;
+        }
+        self.timeout.store(Moment::NEVER.0, Ordering::Relaxed);
+        self.deadline.store(deadline.0, Ordering::SeqCst);
+        self.expire_if_due(&mut look);
+        // Everybody below must look again: timers may depend on this deadline (rule L5).
+        self.collect_below(&mut look);
+    }
+
+    // --- requests -------------------------------------------------------------------------------------------------
+
+    /// Turns the shield on or off (rule T4).
+    pub(crate) fn set_shield(self: &Arc<Self>, shield: bool) {
+        if shield {
+            self.raise(SHIELD);
+        } else {
+            self.flags.fetch_and(!SHIELD, Ordering::SeqCst);
+        }
+        self.collect_below(&mut Look::new());
+    }
+
+    /// Requests a cancel; true if the scope is cancelled now, false if it was left (rule F7).
+    pub(crate) fn cancel(&self, cause: Cause) -> bool {
+        let mut look = Look::new();
+        // A deadline that passed before is the first cause (rule L6).
+        self.expire_if_due(&mut look);
+        let mut state = self.lock();
+        if self.has(CLOSED) {
+            self.raise(CANCELLED);
+            return false;
+        }
+        let first = state.cause.is_none();
+        if first {
+            state.cause = Some(cause);
+        }
+        self.raise(CANCELLED);
+        drop(state);
+        if first {
+            event::cancel_requested(self);
+        }
+        self.collect_below(&mut look);
+        true
+    }
+
+    /// Takes note of a failure: the first one cancels the scope and leaves it, later ones are reported (rule F2).
+    pub(crate) fn fail(&self, failure: Failure) {
+        let mut look = Look::new();
+        self.expire_if_due(&mut look);
+        let mut state = self.lock();
+        if state.failure.is_some() || self.has(CLOSED | ORPHANED) {
+            let suppressed = failure.suppressed();
+            state.suppressed.push(suppressed.clone());
+            drop(state);
+            event::failure_suppressed(self, &suppressed);
+            return;
+        }
+        if state.cause.is_none() {
+            state.cause = Some(failure.cause());
+        }
+        state.failure = Some(failure);
+        self.raise(STOPPED);
+        drop(state);
+        event::cancel_requested(self);
+        self.collect_below(&mut look);
+    }
+
+    /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4).
+    fn cut(&self, look: &mut Look) {
+        if self.raise(CUT) & CUT == 0 {
+            self.collect_below(look);
+        }
+    }
+
+    /// Collects the wakers of all who may have to act on a change of this node, shielded parts left out (rule D7).
+    pub(crate) fn collect_below(&self, look: &mut Look) {
+        let mut todo = Vec::new();
+        self.collect_here(look, &mut todo);
+        while let Some(node) = todo.pop() {
+            node.collect_here(look, &mut todo);
+        }
+    }
+
+    fn collect_here(&self, look: &mut Look, todo: &mut Vec<Arc<Self>>) {
+        let mut state = self.lock();
+        look.wakers.extend(state.waker.clone());
+        look.wakers.append(&mut state.watchers);
+        let inner = state.inner.iter().map(|(_, inner)| &inner.node);
+        let children = state.children.iter().map(|(_, child)| &child.node);
+        todo.extend(inner.chain(children).filter(|node| !node.has(SHIELD)).cloned());
+    }
+
+    // --- parents and passes ---------------------------------------------------------------------------------------
+
+    /// Whether `parent` is the present parent.
+    pub(crate) fn is_below(&self, parent: Option<&Arc<Self>>) -> bool {
+        self.parent.with(|present| match (present, parent) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
+    /// Whether the parent, if there is one, has this node on its list.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.parent.first.get().is_some()
+    }
+
+    pub(crate) fn parent(&self) -> Option<Arc<Self>> {
+        self.parent.with(|parent| parent.cloned())
+    }
+
+    /// Hangs this node under `parent` (rules T1, T2, T6); `inner` says that it is polled by the parent's body.
+    pub(crate) fn link(self: &Arc<Self>, parent: Option<Arc<Self>>, place: Place, look: &mut Look) {
+        self.unlink(look);
+        if let Some(parent) = parent.as_ref().filter(|_| place != Place::Child) {
+            let key = parent.lock().inner.insert(Inner {
+                node: Arc::clone(self),
+                guest: place == Place::Guest,
+                search: Search::default(),
+            });
+            self.lock().key_in_parent = Some(key);
+        }
+        self.parent.set(parent);
+    }
+
+    /// Takes this node off its parent's list.
+    pub(crate) fn unlink(&self, look: &mut Look) {
+        let Some(key) = self.lock().key_in_parent.take() else { return };
+        let Some(parent) = self.parent() else { return };
+        let mut state = parent.lock();
+        let gone = state.inner.try_remove(key);
+        if parent.has(HOLDING) {
+            look.wakers.extend(state.waker.clone());
+        }
+        drop(state);
+        drop(gone);
+    }
+
+    /// Begins a pass over the body; `parent` is reached by it (rule U1a).
+    pub(crate) fn begin_pass(&self, parent: Option<&Self>) {
+        self.pass.fetch_add(1, Ordering::Relaxed);
+        if let Some(parent) = parent {
+            self.seen.store(parent.pass.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this scope has work that must be done before an outer body may be dropped (rule U1).
+    fn owes(&self) -> bool {
+        if self.has(CLOSED | ORPHANED) {
+            return false;
+        }
+        if self.has(ENDING | SHIELD) {
+            return true;
+        }
+        let inner: Vec<_> = {
+            let state = self.lock();
+            if !state.children.is_empty() || !state.cleanup.is_empty() {
+                return true;
+            }
+            state.inner.iter().filter(|(_, i)| !i.guest).map(|(_, i)| Arc::clone(&i.node)).collect()
+        };
+        inner.iter().any(|node| node.owes())
+    }
+
+    /// Whether the body may be dropped, after a pass over it; wakes what was not reached, and gives up what is
+    /// polled by nobody (rules U1, U1a). `retry` is the waker that brings the next pass.
+    pub(crate) fn hold(self: &Arc<Self>, look: &mut Look, retry: &Waker) -> Hold {
+        let inner: Vec<(usize, Arc<Self>)> = {
+            let state = self.lock();
+            state.inner.iter().filter(|(_, i)| !i.guest).map(|(key, i)| (key, Arc::clone(&i.node))).collect()
+        };
+        let pass = self.pass.load(Ordering::Relaxed);
+        let mut waiting = false;
+        let mut until = Moment::NEVER;
+        for (key, node) in inner.iter().filter(|(_, node)| node.owes()) {
+            let reached = node.seen.load(Ordering::Relaxed) == pass;
+            let running_shield = !node.has(ENDING);
+            let now = look.now();
+            let sighting = {
+                let mut state = self.lock();
+                let entry = state.inner.get_mut(*key).filter(|entry| Arc::ptr_eq(&entry.node, node));
+                let Some(entry) = entry else { continue };
+                entry.search.judge(reached, pass, running_shield, now)
+            };
+            match sighting {
+                Sighting::Reached => waiting = true,
+                Sighting::Later(at) => {
+                    waiting = true;
+                    until = until.min(at);
+                }
+                Sighting::Wake(at) => {
+                    waiting = true;
+                    until = at.map_or(until, |at| until.min(at));
+                    look.wakers.extend(node.lock().waker.clone());
+                    // A stored waker may lead nowhere (`now_or_never`): the next pass must come all the same.
+                    look.wake_later(retry.clone());
+                }
+                Sighting::GivenUp => {
+                    event::abandoned(node, running_shield);
+                    if !running_shield {
+                        crate::orphan::adopt_from(node, Some(self));
+                    }
+                }
+            }
+        }
+        if !waiting {
+            return Hold::Free;
+        }
+        self.raise(HOLDING);
+        Hold::Wait(until)
+    }
+
+    // --- boundary -------------------------------------------------------------------------------------------------
+
+    /// Stores the boundary's waker; look at the flags afterwards (invariant 3).
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut state = self.lock();
+        let old = match &mut state.waker {
+            Some(old) if old.will_wake(waker) => return,
+            slot => slot.replace(waker.clone()),
+        };
+        drop(state);
+        drop(old);
+    }
+
+    /// The body has ended or is about to be dropped.
+    pub(crate) fn begin_ending(&self) {
+        self.raise(ENDING);
+    }
+
+    /// The body was unwound by a cancel: remembers why, and lets the children see it (rule T4).
+    pub(crate) fn delivered(&self, foreign: Option<Cancelled>) {
+        let mut look = Look::new();
+        let under = self.parent().filter(|_| foreign.is_some());
+        {
+            let mut state = self.lock();
+            (state.foreign, state.delivered_under) = (foreign, under);
+        }
+        self.raise(DELIVERED | ENDING);
+        self.cut(&mut look);
+        self.wake_watchers(&mut look);
+    }
+
+    /// The body is gone: wakes `delivered()`.
+    pub(crate) fn body_gone(&self) {
+        if self.raise(DELIVERED) & DELIVERED == 0 {
+            self.wake_watchers(&mut Look::new());
+        }
+    }
+
+    fn wake_watchers(&self, look: &mut Look) {
+        look.wakers.append(&mut self.lock().watchers);
+    }
+
+    /// Registers somebody who waits for a change of this node's state.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        let mut state = self.lock();
+        if !state.watchers.iter().any(|w| w.will_wake(waker)) {
+            state.watchers.push(waker.clone());
+        }
+    }
+
+    /// Cancels the background children once nothing else is left (rule F8); true if there is nothing to wait for.
+    pub(crate) fn children_done(&self) -> bool {
+        let background: Vec<_> = {
+            let mut state = self.lock();
+            if state.foreground > 0 {
+                return false;
+            }
+            if state.children.is_empty() {
+                return true;
+            }
+            if std::mem::replace(&mut state.background_cancelled, true) {
+                return false;
+            }
+            state.children.iter().map(|(_, child)| Arc::clone(&child.node)).collect()
+        };
+        for child in background {
+            child.cancel(Cause::Task { at: None });
+        }
+        self.lock().children.is_empty()
+    }
+
+    /// Closes the scope if nothing is left to do.
+    pub(crate) fn try_close(&self) -> bool {
+        // The last moment at which its own deadline counts (rule L5).
+        self.expire_if_due(&mut Look::new());
+        let state = self.lock();
+        if !state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some() {
+            return false;
+        }
+        self.raise(CLOSED | ENDING);
+        drop(state);
+        self.closed();
+        true
+    }
+
+    /// Closes the scope with its children still there: they are cancelled, and the root waits for them.
+    pub(crate) fn give_up(&self) -> (Running, VecDeque<CleanupItem>) {
+        let mut state = self.lock();
+        let rest = (std::mem::take(&mut state.running), std::mem::take(&mut state.cleanup));
+        self.raise(CLOSED | ENDING | CUT | GIVEN_UP);
+        drop(state);
+        self.closed();
+        rest
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.has(GIVEN_UP)
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        !self.lock().children.is_empty()
+    }
+
+    /// Guests and watchers of a scope that was left learn of it (rule T6).
+    fn closed(&self) {
+        let mut look = Look::new();
+        self.collect_below(&mut look);
+        // Nobody drives it any more. A waker may own a task, so it must not live as long as the last handle.
+        let waker = self.lock().waker.take();
+        drop(waker);
+    }
+
+    /// What decides at the end of the boundary, besides visibility.
+    pub(crate) fn take_result(&self) -> Taken {
+        let mut state = self.lock();
+        Taken {
+            failure: state.failure.take(),
+            lost_child: state.lost_child,
+            delivered_under: state.delivered_under.take(),
+        }
+    }
+
+    pub(crate) fn suppressed(&self) -> Vec<Suppressed> {
+        self.lock().suppressed.clone()
+    }
+
+    /// A failure that can no longer leave a boundary is reported (rule U5).
+    pub(crate) fn report_failure(&self) {
+        let failure = self.lock().failure.take();
+        if let Some(failure) = failure {
+            let suppressed = failure.suppressed();
+            self.lock().suppressed.push(suppressed.clone());
+            event::failure_suppressed(self, &suppressed);
+        }
+    }
+
+    /// Hands the remaining work to an orphan; false if there is none, or if that was done already.
+    pub(crate) fn orphan(&self) -> bool {
+        let mut look = Look::new();
+        let state = self.lock();
+        let owes = !self.has(CLOSED)
+            && (!state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some());
+        let first = self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED == 0;
+        drop(state);
+        if !first {
+            return false;
+        }
+        if self.has(CLOSED) {
+            return false;
+        }
+        self.lock().cause.get_or_insert(Cause::Dropped);
+        self.raise(if owes { STOPPED } else { CLOSED });
+        self.collect_below(&mut look);
+        owes
+    }
+
+    // --- children -------------------------------------------------------------------------------------------------
+
+    /// Adds a child; `None` if the scope was left (rule F7).
+    pub(crate) fn add_child(&self, node: &Arc<Self>, background: bool) -> Option<usize> {
+        let mut state = self.lock();
+        if self.has(CLOSED) {
+            return None;
+        }
+        if !background {
+            state.foreground += 1;
+        } else if state.background_cancelled {
+            // Its scope has begun to end: it must not wait for ever.
+            state.background_cancelled = false;
+        }
+        Some(state.children.insert(Child { node: Arc::clone(node), background }))
+    }
+
+    /// A child has ended, cleanup included.
+    pub(crate) fn child_ended(&self, key: usize, end: ChildEnd) {
+        let mut look = Look::new();
+        let mut state = self.lock();
+        let Some(child) = state.children.try_remove(key) else { return };
+        if !child.background {
+            state.foreground -= 1;
+            state.lost_child |= end == ChildEnd::Lost;
+        }
+        let last = state.foreground == 0;
+        if last {
+            look.wakers.extend(state.waker.clone());
+        }
+        let lost = end == ChildEnd::Lost && !child.background;
+        drop(state);
+        if lost {
+            self.cut(&mut look);
+        }
+        drop(child);
+    }
+
+    // --- causes ---------------------------------------------------------------------------------------------------
+
+    /// The cancel that is visible here, as an error.
+    pub(crate) fn cancelled_error(&self, look: &mut Look) -> Cancelled {
+        let cause = self.visible_cause(look);
+        Cancelled::new(self.who(), cause)
+    }
+
+    /// The own cause if there is one, else the way up to the cause.
+    fn visible_cause(&self, look: &mut Look) -> Cause {
+        self.cancel_called(look);
+        if self.has(CANCELLED | STOPPED)
+            && let Some(cause) = self.lock().cause.clone()
+        {
+            return cause;
+        }
+        self.outer_cause(look)
+    }
+
+    /// The cause that comes from outside of this node.
+    pub(crate) fn outer_cause(&self, look: &mut Look) -> Cause {
+        let foreign = self.lock().foreign.clone();
+        let parent = self.parent().filter(|p| p.has(CLOSED) || p.sees_cancel(look));
+        match (parent, foreign) {
+            (Some(parent), _) if parent.has(CLOSED) && !parent.sees_cancel(look) => Cause::Closed,
+            (Some(parent), _) => Cause::Parent(parent.cancelled_error(look)),
+            (None, Some(foreign)) => Cause::Parent(foreign),
+            (None, None) => Cause::Dropped,
+        }
+    }
+}
+
+/// How a node hangs under its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Polled by the parent's body.
+    Inside,
+    /// Put under it with `in_scope`: sees its cancels, is not waited for.
+    Guest,
+    /// A child task, registered apart.
+    Child,
+}
+
+/// See [`Node::take_result`].
+pub(crate) struct Taken {
+    pub(crate) failure: Option<Failure>,
+    pub(crate) lost_child: bool,
+    pub(crate) delivered_under: Option<Arc<Node>>,
+}
+
+pub(crate) fn deadline_cause(timeout: Moment) -> Cause {
+    Cause::Deadline { after: (!timeout.is_never()).then(|| Duration::from_nanos(timeout.0)) }
+}

@@ -1,0 +1,14 @@
+//! How the library behaves, one module per topic; the names carry the rule numbers of `docs/semantics.md`.
+
+mod causes;
+mod control_flow;
+mod deadlines;
+mod delivery;
+mod handles;
+mod misuse;
+mod shapes;
+mod shields;
+mod tasks;
+mod traps;
+mod tree;
+mod unwinding;
