@@ -69,17 +69,15 @@ async fn run(seeds: Vec<String>, index: PathBuf, counts: &Arc<Counts>) -> io::Re
     spawn!(background, name = "ctrl-c", stop_on_ctrl_c(tour.handle()));
 
     if !seeds.is_empty() {
-        let plan = Plan { seeds, limits: Limits::ELSEWHERE, index, goodbye: None };
+        let plan = Plan { seeds, limits: Limits::ELSEWHERE, index, home: None };
         return crawl(plan).await;
     }
 
     let site = Site::bind(counts.clone()).await?;
-    let origin = site.origin();
+    let home = site.root();
     // In the background: when the crawl has ended, the site is told to close, and awaited.
     spawn!(background, name = "site", site.serve());
-
-    let goodbye = Url::parse(&format!("{origin}/goodbye")).ok();
-    let plan = Plan { seeds: vec![format!("{origin}/")], limits: Limits::TOUR, index, goodbye };
+    let plan = Plan { seeds: vec![home.to_string()], limits: Limits::TOUR, index, home: Some(home) };
     crawl(plan).await
 }
 

@@ -3,6 +3,8 @@
 //! [`conformance`] runs programs of a small language on the library and holds their traces against those
 //! that real Trio gave. The command `conformance` and the test of that name are two fronts of it.
 
+pub mod probe;
+
 /// Programs, their interpreter on the public API, and the comparison with Trio's traces.
 ///
 /// The data goes one way: [`golden`](conformance::golden) reads a file, [`program`](conformance::program)

@@ -1,12 +1,14 @@
 //! Fetching one page over one connection, in a scope of its own.
 
+use std::pin::pin;
+
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, LOCATION, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use scope_runtime::{Cancelled, cancel_scope, scope, spawn};
+use scope_runtime::{Cancelled, cancel_scope, scope};
 use tokio::net::TcpStream;
 use url::{Position, Url};
 
@@ -41,30 +43,29 @@ pub(crate) enum FetchError {
 
 /// Fetches a page, in the time that a page has.
 ///
-/// On every way out (the page, an error, the deadline) the connection has been closed before the call returns.
+/// On every way out (the page, an error, the deadline) the connection is closed when the call returns.
 #[cancel_scope(timeout = limits.page, name = url.path().to_owned())]
 pub(crate) async fn fetch(url: Url, limits: Limits) -> Result<Page, FetchError> {
     let (mut requests, connection) = connect(&url).await?;
-    // hyper wants the connection polled beside the request. As a child in the background it ends with this scope;
-    // its errors are told to the request too.
-    spawn!(background, async move { drop(connection.await) });
-
-    let response = requests.send_request(request(Method::GET, &url)).await?;
-    let status = response.status();
-    if status.is_redirection() {
-        let links = header(response.headers(), LOCATION).map(str::to_owned).into_iter().collect();
-        return Ok(Page { bytes: 0, links });
-    }
-    if !status.is_success() {
-        return Err(FetchError::Status(status));
-    }
-    let content_type = header(response.headers(), CONTENT_TYPE).unwrap_or("text/html");
-    if !content_type.to_ascii_lowercase().starts_with("text/") {
-        return Err(FetchError::NotText(content_type.to_owned()));
-    }
-    let body = read(response.into_body(), limits).await?;
-    let links = hrefs(&String::from_utf8_lossy(&body)).map(str::to_owned).collect();
-    Ok(Page { bytes: body.len(), links })
+    beside(connection, async {
+        let response = requests.send_request(request(Method::GET, &url)).await?;
+        let status = response.status();
+        if status.is_redirection() {
+            let links = header(response.headers(), LOCATION).map(str::to_owned).into_iter().collect();
+            return Ok(Page { bytes: 0, links });
+        }
+        if !status.is_success() {
+            return Err(FetchError::Status(status));
+        }
+        let content_type = header(response.headers(), CONTENT_TYPE).unwrap_or("text/html");
+        if !content_type.to_ascii_lowercase().starts_with("text/") {
+            return Err(FetchError::NotText(content_type.to_owned()));
+        }
+        let body = read(response.into_body(), limits).await?;
+        let links = hrefs(&String::from_utf8_lossy(&body)).map(str::to_owned).collect();
+        Ok(Page { bytes: body.len(), links })
+    })
+    .await
 }
 
 /// Reads a body to its end, if it has one, and each chunk of it within the silence that is allowed.
@@ -85,12 +86,24 @@ async fn read(mut body: Incoming, limits: Limits) -> Result<Vec<u8>, FetchError>
 }
 
 /// Tells the site that we are leaving: a request like any other, of whose answer the status is enough.
-#[cancel_scope(name = "goodbye")]
 pub(crate) async fn say_goodbye(mut url: Url) -> Result<StatusCode, FetchError> {
     url.set_path("/goodbye");
     let (mut requests, connection) = connect(&url).await?;
-    spawn!(background, async move { drop(connection.await) });
-    Ok(requests.send_request(request(Method::POST, &url)).await?.status())
+    let response = beside(connection, requests.send_request(request(Method::POST, &url))).await?;
+    Ok(response.status())
+}
+
+/// Polls the connection beside the exchange that needs it, as hyper wants it.
+///
+/// In one task, so that a cancel takes both at once. Were the connection a child of its own, it could be gone a moment
+/// before the exchange, which would then call a page broken that was cut.
+async fn beside<T>(connection: Http, exchange: impl Future<Output = T>) -> T {
+    let mut exchange = pin!(exchange);
+    tokio::select! {
+        value = exchange.as_mut() => return value,
+        _ = connection => {} // what there is to know of its end, the exchange is told too
+    }
+    exchange.await
 }
 
 type Http = Connection<TokioIo<TcpStream>, Empty<Bytes>>;

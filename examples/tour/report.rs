@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use scope_runtime::Cancelled;
 use tokio::time::Instant;
-use url::ParseError;
+use url::{ParseError, Url};
 
 use super::fetch::{FetchError, Page};
 use super::limits::Limits;
@@ -37,7 +37,7 @@ const ERROR: Mark = Mark { word: "error", colour: "\x1b[31m" };
 /// Prints while the crawl goes on, and keeps the sums.
 pub(crate) struct Report {
     begun: Instant,
-    origin: String,
+    origin: Option<String>,
     fetched: usize,
     cut: usize,
     errors: usize,
@@ -53,14 +53,15 @@ impl<'a> From<&'a FetchError> for Outcome<'a> {
 }
 
 impl Report {
-    /// Begins now; `origin` is left off in front of pages.
-    pub(crate) fn begin(origin: String, limits: &Limits) -> Self {
-        println!("crawling {origin}\nat most  {limits}\n");
+    /// Begins now. The pages of `home` are told by their paths, others by their whole address.
+    pub(crate) fn begin(seeds: &[String], home: Option<&Url>, limits: &Limits) -> Self {
+        println!("crawling {}\nat most  {limits}\n", seeds.join(" "));
+        let origin = home.map(|url| url.origin().ascii_serialization());
         Self { begun: Instant::now(), origin, fetched: 0, cut: 0, errors: 0 }
     }
 
     pub(crate) fn page(&mut self, url: &str, took: Duration, outcome: Outcome<'_>) {
-        let page = url.strip_prefix(&self.origin).unwrap_or(url);
+        let page = self.origin.as_deref().and_then(|origin| url.strip_prefix(origin)).unwrap_or(url);
         let took = took.as_millis();
         match outcome {
             Outcome::Fetched(Page { bytes, links }) => {
@@ -85,7 +86,8 @@ impl Report {
     fn line(&self, Mark { word, colour }: Mark, page: &str, detail: &str) {
         let at = self.begun.elapsed().as_millis();
         let (on, off) = if stdout().is_terminal() { (colour, "\x1b[0m") } else { ("", "") };
-        println!("{at:>6} ms  {on}{word:<7}{off}  {page:<23}  {detail}");
+        let width = if self.origin.is_some() { 23 } else { 40 };
+        println!("{at:>6} ms  {on}{word:<7}{off}  {page:<width$}  {detail}");
     }
 
     /// Says how the crawl ended.

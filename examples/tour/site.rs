@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use scope_runtime::{cancel_scope, current, defer, scope, spawn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
+use url::Url;
 
 use super::counts::{Counts, Open};
 use super::pages::Page;
@@ -41,9 +42,8 @@ impl Site {
         Ok(Self { listener, address, counts })
     }
 
-    /// The address of the root page, without the slash at its end.
-    pub(crate) fn origin(&self) -> String {
-        format!("http://{}", self.address)
+    pub(crate) fn root(&self) -> Url {
+        Url::parse(&format!("http://{}/", self.address)).expect("a socket address is a valid authority")
     }
 
     /// Serves until it is cancelled. Then the listener closes, and the connections are awaited: each is a child of

@@ -329,7 +329,9 @@ fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),
         Left::Panicked(payload) => std::panic::resume_unwind(payload),
-        Left::Finished | Left::Failed(_) => unreachable!("a plain future has neither a block's end nor children"),
+        Left::Finished | Left::Failed(_) => {
+            unreachable!("a plain future has neither a block's end nor children")
+        }
     }
 }
 

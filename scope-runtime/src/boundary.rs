@@ -210,7 +210,9 @@ fn poll_entered<B: Future>(
                 let end = match polled {
                     Ok(Poll::Ready(value)) => End::Returned(value),
                     Err(payload) => End::Panicked(payload),
-                    Ok(Poll::Pending) if with_stack(|stack| stack.take_finished()) == Some(true) => End::Finished,
+                    Ok(Poll::Pending) if with_stack(|stack| stack.take_finished()) == Some(true) => {
+                        End::Finished
+                    }
                     Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
                         Verdict::Keep => return Poll::Pending,
                         Verdict::Deliver => End::Cut,
@@ -241,7 +243,8 @@ fn poll_entered<B: Future>(
             }
             StageProj::Through { under } => {
                 let parent = top_node().and_then(|node| node.parent());
-                if same(under.as_ref(), parent.as_ref()) && with_stack(|stack| stack.signal_parent()) == Some(true)
+                if same(under.as_ref(), parent.as_ref())
+                    && with_stack(|stack| stack.signal_parent()) == Some(true)
                 {
                     return Poll::Pending;
                 }
@@ -274,7 +277,8 @@ fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
     }
     loop {
         let mut look = Look::new();
-        let cancelled = with_stack(|stack| stack.inner_unwound() || stack.sees_cancel(&mut look) == Some(true));
+        let cancelled =
+            with_stack(|stack| stack.inner_unwound() || stack.sees_cancel(&mut look) == Some(true));
         let wait_until = if cancelled == Some(true) {
             match node.as_ref().map_or(Hold::Free, |node| node.hold(&mut look, cx.waker())) {
                 Hold::Free => {
@@ -318,7 +322,9 @@ fn end_body<B: Future>(
     let node = top_node();
     let end = match (end, dropped) {
         // A destructor of the body that panics, with nobody to keep the payload but us.
-        (End::Finished | End::Cut | End::Returned(_), Err(payload)) if node.is_none() => End::Panicked(payload),
+        (End::Finished | End::Cut | End::Returned(_), Err(payload)) if node.is_none() => {
+            End::Panicked(payload)
+        }
         (end, Err(payload)) => {
             if let Some(node) = &node {
                 node.fail(Failure::panic(node.name(), payload));

@@ -150,9 +150,8 @@ fn next_step(node: &Arc<Node>, timer: &mut Option<Pin<Box<Sleep>>>) -> Step {
         item
     };
     if let Some(item) = item {
-        let timer = timer
-            .take()
-            .or_else(|| node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit))));
+        let timer =
+            timer.take().or_else(|| node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit))));
         return Step::Run(Box::new(CleanupRun::new(item.future, timer)));
     }
     if node.try_close() { Step::Closed } else { Step::Wait }
@@ -267,7 +266,9 @@ impl Node {
 #[track_caller]
 pub fn defer(cleanup: impl Future<Output = ()> + Send + 'static) {
     if try_defer(cleanup).is_err() {
-        panic!("`defer` was called outside of every cancel scope; open one with `scope!` or `#[cancel_scope]`");
+        panic!(
+            "`defer` was called outside of every cancel scope; open one with `scope!` or `#[cancel_scope]`"
+        );
     }
 }
 
@@ -401,7 +402,9 @@ where
             Some((node, false)) => start_or_leave_to_root(&node, cleanup),
             Some((node, true)) => {
                 let queued = match &self.origin {
-                    Some((origin, order)) if Arc::ptr_eq(origin, &node) => node.insert_cleanup(*order, cleanup),
+                    Some((origin, order)) if Arc::ptr_eq(origin, &node) => {
+                        node.insert_cleanup(*order, cleanup)
+                    }
                     _ => node.push_cleanup(cleanup),
                 };
                 if let Err(cleanup) = queued {

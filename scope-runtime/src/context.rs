@@ -68,10 +68,6 @@ impl Frame {
         self
     }
 
-    pub(crate) fn site(&self) -> &'static Site {
-        self.site
-    }
-
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
     }
@@ -109,10 +105,7 @@ impl Frame {
             return node.who();
         }
         let name = self.extra.as_ref().and_then(|extra| extra.name.as_ref());
-        Who {
-            name: name.map_or(self.site.name().into(), |name| name.to_string().into()),
-            site: self.site,
-        }
+        Who { name: name.map_or(self.site.name().into(), |name| name.to_string().into()), site: self.site }
     }
 
     /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).

@@ -125,7 +125,10 @@ mod tests {
     fn a_moment_keeps_its_instant() {
         let now = Instant::now();
         assert_eq!(Moment::at(now).instant(), Some(now));
-        assert_eq!(Moment::at(now).after(Duration::from_nanos(7)).since(Moment::at(now)), Duration::from_nanos(7));
+        assert_eq!(
+            Moment::at(now).after(Duration::from_nanos(7)).since(Moment::at(now)),
+            Duration::from_nanos(7)
+        );
     }
 
     #[test]

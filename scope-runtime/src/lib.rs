@@ -1,4 +1,104 @@
-//! Cancel scopes for tokio.
+//! **Cancel scopes for tokio: structured concurrency as a language of blocks.**
+//!
+//! A *scope* is a block of async code with a cancel switch, an optional deadline and a set of child tasks. Control
+//! enters at the top and leaves at the bottom, and when it has left, *nothing that was started inside is still
+//! running*: no task, no half-done cleanup.
+//!
+//! ```
+//! use scope_runtime::{cancel_scope, scope, shield, spawn, Cancelled};
+//! # use std::{io, time::Duration};
+//! # async fn fetch(id: u32) -> io::Result<String> { tokio::time::sleep(Duration::from_millis(5)).await; Ok(format!("page {id}")) }
+//! # async fn save(pages: &[String]) -> io::Result<()> { Ok(()) }
+//!
+//! #[cancel_scope(timeout = "3s")]                    // the whole function: 3 seconds for everything in it
+//! async fn crawl(ids: &[u32]) -> io::Result<usize> {
+//!     let tasks: Vec<_> = ids.iter().map(|&id| spawn!(fetch(id))).collect(); // run in parallel, as tokio tasks
+//!     let mut pages = Vec::new();
+//!     for task in tasks {
+//!         let page = scope!(timeout = 250ms, { task.await? });   // `?` leaves the scope and the function
+//!         match page {
+//!             Ok(page) => pages.push(page),
+//!             Err(cancelled) => println!("skipped: {cancelled}"),
+//!         }
+//!     }
+//!     shield!({ save(&pages).await? });              // finishes even if the 3 seconds pass meanwhile
+//!     Ok(pages.len())
+//! }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() { assert_eq!(crawl(&[1, 2, 3]).await.unwrap(), 3); }
+//! ```
+//!
+//! # A tour
+//!
+//! **Open a scope** with [`#[cancel_scope]`](cancel_scope) on an async function, with an inline [`scope!`] block, or
+//! around a future with [`fail_after`] and [`move_on_after`]. A `scope!` is a block, not a closure: `?`, `return`,
+//! `break` and `continue` inside mean what they mean without it. Its value is `Result<T, Cancelled>`: `scope!(…)?` is
+//! Trio's `fail_after`, `scope!(…).ok()` its `move_on_after`.
+//!
+//! **Bound it** with `timeout = 3s` or `deadline = instant`. Deadlines nest: [`remaining()`] is what is left over all
+//! enclosing scopes, whoever opened them.
+//!
+//! **Start children** with [`spawn!`]: tokio tasks that the scope waits for. The first that fails cancels the others,
+//! and its error leaves the scope as if the body had used `?` on it, converted with `From`.
+//!
+//! **Cancel** from anywhere with a [`ScopeHandle`] ([`current()`], or `|s|`). A cancel is a level, not an edge, and is
+//! delivered at a suspension: a result that is ready is never thrown away.
+//!
+//! **Protect** what must finish with [`shield!`]; **clean up** with [`defer`] and [`guard()`]: async cleanup that runs on
+//! every way out, shielded, innermost scope first, while the locals of the outer bodies are still alive.
+//!
+//! **Ask why**: every [`Cancelled`] says which scope, what cause and where, down to the root cause:
+//! `fetch (src/a.rs:12) cancelled: parent ingest (src/b.rs:7) passed its deadline of 3s`.
+//!
+//! # Lifecycle of a scope
+//!
+//! ```text
+//!   enter         body is polled          boundary                                        left
+//!     │ options     │   spawn!, defer       │ body ended, or dropped by a delivery          │
+//!     ▼             ▼                       ▼                                               ▼
+//!  ───●─────────────●───────────────────────●── children end ── cleanup, last first ────────●── code behind
+//!                                           ▲            (both alternate until empty)
+//!                     cancel, deadline,     │
+//!                     failure ──────────────┘   at the next suspension, innermost scope first
+//! ```
+//!
+//! # Semantics
+//!
+//! The rules have numbers, which the items of this page cite and the tests carry in their names. The whole text is in
+//! `docs/semantics.md`.
+//!
+//! | rules | what they say | where |
+//! | --- | --- | --- |
+//! | T1–T6 | a scope's parent is the one that polls it; a child task belongs to the scope that it was spawned into; a foreign task starts outside | [`current`], [`spawn!`], [`InScope`] |
+//! | D1–D7 | the code before the first suspension runs; delivery only at a suspension, completion wins; level-triggered; a foreign cancel is not absorbed; an own one is | [`scope!`], [`check`] |
+//! | U1–U5 | innermost first; children, then cleanup, on every way out; what is dropped from outside is adopted | [`defer`], [`guard()`], [`root`] |
+//! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`] |
+//! | L1–L6 | timeouts count from entry; the effective deadline is the earliest visible one; the first cause stays | [`remaining`], [`ScopeHandle::set_deadline`] |
+//! | S1, S2 | a shield hides outer cancels; the code behind it runs to its next suspension | [`shield!`] |
+//! | W1, W2 | every `Cancelled` names scope, cause and place, and chains to the root cause | [`Cancelled`], [`Cause`] |
+//!
+//! # Cancel safety
+//!
+//! Inside a scope, code is cancelled only by dropping it at an `.await` that is pending, as everywhere in tokio. What
+//! the scopes add is order and completeness: inner scopes first, children before the boundary is left, cleanup in
+//! between. A scope's own future may be dropped at any time by code that knows nothing of scopes (`select!`,
+//! `tokio::time::timeout`, `abort`): then its children are cancelled, and children and cleanup are adopted by the
+//! enclosing scope or by the [`root`] (rule U5).
+//!
+//! # Panics
+//!
+//! A panic in a body, a child or a cleanup cancels the scope, waits for everything in it, and is then resumed at the
+//! boundary with its original payload (rule F2).
+//!
+//! # Limits
+//!
+//! * A `scope!` body is an async block that borrows: `let x;` outside and `x = …` inside does not compile, nor does a
+//!   conditional `return Ok(&mut self.x)` that is followed by another use of `self`. A shared borrow of something that
+//!   is not `Sync` makes the future `!Send`.
+//! * `?` on an `Option` in an async block without a type annotation is taken for one on a `Result`.
+//! * While a scope in one branch of a `join!` holds back the drop of an outer body, the other branches run on
+//!   (rule D3).
+//! * An await that never suspends again, or blocking code, is not cancelled: use [`check()`].
 
 mod ambient;
 mod boundary;
@@ -17,34 +117,248 @@ mod tree;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-use __private as private;
+use crate::__private as private;
 
-pub use crate::ambient::{cancelled, check, checkpoint, current, effective_deadline, fail_after, is_cancelled, move_on_after, remaining, try_current, FailAfter, GuestFuture, InScope, MoveOnAfter};
+pub use crate::ambient::{
+    FailAfter, GuestFuture, InScope, MoveOnAfter, cancelled, check, checkpoint, current, effective_deadline,
+    fail_after, is_cancelled, move_on_after, remaining, try_current,
+};
 pub use crate::cause::{Cancelled, Cause};
 pub use crate::cleanup::{Guard, defer, guard, try_defer};
 pub use crate::deadline::{IntoDeadline, IntoTimeout};
 pub use crate::failure::Suppressed;
 pub use crate::orphan::root;
-pub use crate::scope::{ChildOutput, FromFailure, Scope, ScopeHandle, Spawner};
+pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle, Spawner};
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
+
+/// Makes the body of an async function a cancel scope.
+///
+/// Works on functions and methods of every shape: generics, lifetimes, `&mut self`, `impl Trait`, trait impls,
+/// `Box::pin(async move { … })`; together with `#[tokio::main]`, `#[tokio::test]`, `#[async_trait]` and
+/// `#[tracing::instrument]`, in either order. Signature and other attributes stay untouched.
+///
+/// # Options
+///
+/// Each at most once; expressions are evaluated in the order written, at entry, with the parameters in sight.
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `timeout = 3s`, `"1m30s"`, an expression | a `Duration` or `Option<Duration>`, counted from entry (rule L1) |
+/// | `deadline = expr` | tokio's or std's `Instant`, or an `Option` of one |
+/// | `shield`, `shield = expr` | outer cancels and deadlines are not seen inside (rule S1) |
+/// | `name = "…"`, an expression | the name in errors and events; the function's name by default |
+/// | `cleanup_timeout = 2s` | bounds the whole cleanup of this scope (rule U3) |
+/// | `fallback = expr`, `\|cancelled\| expr` | what the function returns if its scope was cancelled |
+/// | `scope = s` | names the scope: `s: &Scope<…>` in the body |
+/// | `crate = ::path` | where the runtime is, if it is re-exported |
+///
+/// # Return value
+///
+/// The function's own. If the scope absorbs a cancel (rule D5), a function that returns `()` returns; one that returns
+/// `Result<_, E>` with `E: From<Cancelled>` returns the error; any other needs `fallback`, or does not compile. An `Err`
+/// that leaves the function cancels the children first (rule U4); a failed child leaves as the function's `Err`
+/// (rule F4).
+///
+/// # Panics
+///
+/// A function with a deadline panics outside a tokio runtime, naming the scope. Panics of the body and of children are
+/// resumed at the boundary (rule F2).
+///
+/// # Cancellation safety
+///
+/// The function's future is a boundary: if it is dropped, rule U5 holds.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::cancel_scope;
+/// use std::{io, time::Duration};
+///
+/// #[cancel_scope(timeout = "1s")]
+/// async fn slow() -> io::Result<()> {
+///     tokio::time::sleep(Duration::from_secs(60)).await;
+///     Ok(())
+/// }
+/// assert_eq!(slow().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+///
+/// #[cancel_scope(timeout = limit, fallback = 0)]
+/// async fn count(limit: Duration) -> u32 {
+///     std::future::pending().await
+/// }
+/// assert_eq!(count(Duration::from_millis(10)).await, 0);
+/// # }
+/// ```
+///
+/// A return type that can't say "cancelled" needs a `fallback`:
+///
+/// ```compile_fail,E0277
+/// #[scope_runtime::cancel_scope(timeout = "1s")]
+/// async fn count() -> u32 {
+///     7
+/// }
+/// ```
 pub use scope_macros::cancel_scope;
 
-/// scope
+/// A block that is a cancel scope: `scope!(options, { body })`.
+///
+/// It awaits in place, like `select!` and `join!`, and has the value `Result<T, Cancelled>`, `T` being the body's
+/// value; with `fallback = …` it has the value `T`. `?`, `return`, `break` and `continue` inside leave the scope, in
+/// good order, and go where they point: out of the enclosing function or loop.
+///
+/// The options are those of [`#[cancel_scope]`](cancel_scope), without `scope` and `crate`; `scope!(options, |s| { … })`
+/// names the scope: `s: &`[`Scope`]. In the parenthesised form rustfmt and rust-analyzer treat the body as code;
+/// `scope! { stmt; expr }` works, too.
+///
+/// # Errors
+///
+/// `Err(Cancelled)` if the scope absorbed a cancel of its own: its deadline, [`ScopeHandle::cancel`] (rules D5, D6). A
+/// cancel from outside is never absorbed: no code behind the block runs (rule D4). A child's error is not the value:
+/// it leaves the function (rule F2).
+///
+/// # Panics
+///
+/// With a deadline outside a tokio runtime. Panics of the body and of children are resumed here (rule F2).
+///
+/// # Cancellation safety
+///
+/// The block is a boundary: if the future around it is dropped, rule U5 holds.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::scope;
+/// use std::{io, time::Duration};
+///
+/// async fn read(line: &str) -> io::Result<u32> {
+///     tokio::time::sleep(Duration::from_millis(line.len() as u64)).await;
+///     line.parse().map_err(io::Error::other)
+/// }
+///
+/// async fn sum(lines: &[&str]) -> io::Result<u32> {
+///     let mut sum = 0;
+///     for line in lines {
+///         let value = scope!(timeout = 5ms, name = "line", {
+///             if line.is_empty() {
+///                 continue; // goes on with the loop
+///             }
+///             read(line).await? // leaves the function
+///         });
+///         match value {
+///             Ok(value) => sum += value,
+///             Err(cancelled) => assert!(cancelled.is_timeout()),
+///         }
+///     }
+///     Ok(sum)
+/// }
+/// assert_eq!(sum(&["1", "", "20", "far too long"]).await.unwrap(), 21);
+/// assert!(sum(&["x"]).await.is_err());
+/// # }
+/// ```
 #[macro_export]
 macro_rules! scope {
     (@expanded $($t:tt)*) => { $($t)* };
     ($($t:tt)*) => { $crate::__private::macros::__scope! { [$crate] $($t)* } };
 }
 
-/// shield
+/// A block that finishes whatever is cancelled outside of it: `shield!({ body })`.
+///
+/// Outer cancels and deadlines are not seen inside (rule S1). When the block has ended, the code behind it runs on to
+/// its next suspension, and there the cancel is delivered (rule S2). It has the block's own value, and control flow
+/// crosses it. It opens no cancel switch: [`current()`] inside is the enclosing scope's handle. It is a boundary:
+/// children that it spawned and cleanup that it registered end with it, and a failed child leaves the function. A
+/// shield that can be cancelled, or that has a deadline, is `scope!(shield, timeout = …, { … })`.
+///
+/// # Panics
+///
+/// Panics of the body and of children are resumed here (rule F2).
+///
+/// # Cancellation safety
+///
+/// A shield holds against scopes, not against code that drops futures: then rule U5 holds. A shield that nobody polls
+/// any more is given up 5 seconds after an outer scope was cancelled (rule U1a).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{scope, shield};
+/// use std::time::Duration;
+/// use tokio::time::sleep;
+///
+/// let mut committed = false;
+/// let late = scope!(timeout = 10ms, {
+///     shield!({ sleep(Duration::from_millis(50)).await });
+///     committed = true;
+///     sleep(Duration::from_millis(1)).await; // delivered here
+///     unreachable!();
+/// });
+/// assert!(late.is_err() && committed);
+/// # }
+/// ```
 #[macro_export]
 macro_rules! shield {
     (@expanded $($t:tt)*) => { $($t)* };
     ($($t:tt)*) => { $crate::__private::macros::__shield! { [$crate] $($t)* } };
 }
 
-/// spawn
+/// Spawns a child task into the scope that it is written in: `spawn!(future)`, a [`Task`].
+///
+/// The child is a tokio task: it runs in parallel, and is `Send + 'static`. Its scope waits for it, always (rule F1),
+/// and its cancel, deadline and shield are the child's (rule T2). The task may be dropped without a warning.
+///
+/// | form | meaning |
+/// | --- | --- |
+/// | `spawn!(future)` | a child of the innermost scope that is written around it |
+/// | `spawn!(name = "…", future)` | with a name for errors and events |
+/// | `spawn!(background, future)` | the boundary does not wait for it: it is cancelled when all others have ended (rule F8) |
+/// | `spawn!(in s, future)` | a child of the scope `s: &Scope<R>` |
+///
+/// A child whose output is `Result<T, E>` is fallible: `Ok(v)` goes to the handle, `Err(e)` fails the scope and leaves
+/// the enclosing function as its own error, converted with `From` (rule F4). Any other output goes to the handle as it
+/// is. From anywhere else, spawn with a [`Spawner`].
+///
+/// # Panics
+///
+/// If no tokio runtime is running. A child that panics fails its scope, which resumes the panic (rule F2).
+///
+/// # Cancellation safety
+///
+/// The child is cancelled with its scope, at its next suspension. One that is spawned into a cancelled scope runs to
+/// its first suspension (rules D1, F7).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, spawn};
+/// use std::num::ParseIntError;
+///
+/// #[derive(Debug)]
+/// enum Error { Parse(ParseIntError), Cancelled }
+/// impl From<ParseIntError> for Error { fn from(e: ParseIntError) -> Self { Error::Parse(e) } }
+/// impl From<scope_runtime::Cancelled> for Error { fn from(_: scope_runtime::Cancelled) -> Self { Error::Cancelled } }
+///
+/// #[cancel_scope]
+/// async fn sum(words: Vec<String>) -> Result<u32, Error> {
+///     let tasks: Vec<_> = words.into_iter().map(|word| spawn!(async move { word.parse::<u32>() })).collect();
+///     let mut sum = 0;
+///     for task in tasks {
+///         sum += task.await?;
+///     }
+///     Ok(sum)
+/// }
+/// assert_eq!(sum(vec!["1".into(), "2".into()]).await.unwrap(), 3);
+/// // The child's own error, not the `Cancelled` of its handle:
+/// assert!(matches!(sum(vec!["1".into(), "x".into()]).await, Err(Error::Parse(_))));
+/// # }
+/// ```
 #[macro_export]
 macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };

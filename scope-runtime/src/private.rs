@@ -22,7 +22,7 @@ use crate::failure::ErrorText;
 use crate::scope::FromFailure;
 use crate::task::{closed_task, spawn_into};
 
-pub use crate::scope::{InfallibleSpawner, Scope};
+pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Child, Task};
 pub use core::{column, file, line, module_path};
@@ -171,11 +171,7 @@ pub(crate) fn require_runtime(scope: &str) {
 
 /// The boundary around a body.
 #[track_caller]
-pub fn block<B: Future, S>(
-    options: Options<'_, S>,
-    body: B,
-    classify: Classify<B::Output>,
-) -> Block<B> {
+pub fn block<B: Future, S>(options: Options<'_, S>, body: B, classify: Classify<B::Output>) -> Block<B> {
     Block::new(options.into_frame(), body, classify)
 }
 
@@ -354,11 +350,23 @@ pub use output::{ViaDebug, ViaDisplay, ViaError, ViaFallible, ViaPlain};
 pub mod classify_compat {
     use super::*;
     #[doc(hidden)]
-    pub trait ViaResult<R> { fn is_err_fn(&self) -> Classify<R>; }
-    impl<T, E> ViaResult<Result<T, E>> for Return<Result<T, E>> { fn is_err_fn(&self) -> Classify<Result<T, E>> { |v| v.as_ref().err().map(text_of_any) } }
+    pub trait ViaResult<R> {
+        fn is_err_fn(&self) -> Classify<R>;
+    }
+    impl<T, E> ViaResult<Result<T, E>> for Return<Result<T, E>> {
+        fn is_err_fn(&self) -> Classify<Result<T, E>> {
+            |v| v.as_ref().err().map(text_of_any)
+        }
+    }
     #[doc(hidden)]
-    pub trait ViaAny<R> { fn is_err_fn(&self) -> Classify<R>; }
-    impl<R> ViaAny<R> for &Return<R> { fn is_err_fn(&self) -> Classify<R> { never_err } }
+    pub trait ViaAny<R> {
+        fn is_err_fn(&self) -> Classify<R>;
+    }
+    impl<R> ViaAny<R> for &Return<R> {
+        fn is_err_fn(&self) -> Classify<R> {
+            never_err
+        }
+    }
 }
 
 /// The type of a child's output, for the choice between fallible and plain.

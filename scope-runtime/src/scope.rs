@@ -33,11 +33,14 @@ use crate::tree::{Look, Node};
 /// ```
 /// # #[tokio::main]
 /// # async fn main() {
-/// use scope_runtime::{current, scope};
+/// use scope_runtime::{current, scope, ScopeHandle};
+///
+/// fn stop_from_elsewhere(handle: ScopeHandle) {
+///     std::thread::spawn(move || handle.cancel_with("the operator said so"));
+/// }
 ///
 /// let stopped = scope!({
-///     let handle = current();
-///     std::thread::spawn(move || handle.cancel_with("the operator said so"));
+///     stop_from_elsewhere(current());
 ///     std::future::pending::<()>().await;
 /// });
 /// assert!(stopped.unwrap_err().to_string().contains("the operator said so"));
@@ -366,9 +369,7 @@ impl<R> Scope<R> {
     {
         let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
         if !converters.iter().any(|(id, _)| *id == TypeId::of::<E>()) {
-            converters.push((TypeId::of::<E>(), |error| {
-                R::from_failure(*error.downcast::<E>().expect("converters are kept by the type of the error"))
-            }));
+            converters.push((TypeId::of::<E>(), |error| R::from_failure(*downcast(error))));
         }
     }
 
@@ -376,29 +377,61 @@ impl<R> Scope<R> {
     pub(crate) fn convert(&self, error: Box<dyn Any + Send>) -> R {
         let id = (*error).type_id();
         let converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, convert) = *converters.iter().find(|(of, _)| *of == id).expect("every fallible spawn adds one");
+        let (_, convert) =
+            *converters.iter().find(|(of, _)| *of == id).expect("every fallible spawn adds one");
         drop(converters);
         convert(error)
     }
 }
 
-impl<T, E: Send + 'static> Scope<Result<T, E>> {
-    /// A spawner that can be kept, cloned and sent; `E` is the error of the function around the scope.
-    pub fn spawner(&self) -> Spawner<E> {
-        self.convert_with::<E>();
+impl<R: ReturnType> Scope<R> {
+    /// A spawner that can be kept, cloned and sent; its errors are those of the function around the scope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let value = scope_runtime::scope!(|s| {
+    ///     let spawner = s.spawner();
+    ///     spawner.spawn(async { 7 }).unwrap().await.unwrap()
+    /// });
+    /// assert_eq!(value.unwrap(), 7);
+    /// # }
+    /// ```
+    pub fn spawner(&self) -> Spawner<R::Error> {
+        let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        if !converters.iter().any(|(id, _)| *id == TypeId::of::<R::Error>()) {
+            converters.push((TypeId::of::<R::Error>(), |error| R::from_error(*downcast(error))));
+        }
         Spawner { handle: self.handle(), error: PhantomData }
     }
 }
 
-/// `spawner()` in a function that returns no `Result`: fallible children have nowhere to go.
-pub trait InfallibleSpawner {
-    /// A spawner for children that can't fail.
-    fn spawner(&self) -> Spawner<Infallible>;
+fn downcast<E: 'static>(error: Box<dyn Any + Send>) -> Box<E> {
+    error.downcast().expect("converters are kept by the type of the error")
 }
 
-impl<R> InfallibleSpawner for &Scope<R> {
-    fn spawner(&self) -> Spawner<Infallible> {
-        Spawner { handle: self.handle(), error: PhantomData }
+/// A return type as a [`Spawner`] sees it: which error it carries.
+///
+/// Known for `Result<T, E>`, and with [`Infallible`] for `()`, `Option<T>` and plain values of std.
+#[diagnostic::on_unimplemented(
+    message = "a scope in a function that returns `{Self}` has no `spawner()`",
+    note = "use `spawn!(in s, …)`, or let the function return `()` or a `Result`"
+)]
+pub trait ReturnType {
+    /// The error that the function can return.
+    type Error: Send + 'static;
+
+    /// The return value for an error.
+    fn from_error(error: Self::Error) -> Self;
+}
+
+impl<T, E: Send + 'static> ReturnType for Result<T, E> {
+    type Error = E;
+
+    fn from_error(error: E) -> Self {
+        Err(error)
     }
 }
 
@@ -447,7 +480,7 @@ impl<T, E, E2: From<E>> FromFailure<E> for Result<T, E2> {
 ///
 /// scope!(|s| {
 ///     let spawner = s.spawner();
-///     let task = spawner.spawn(async { Ok::<_, std::io::Error>(5) })?;
+///     let task = spawner.spawn(async { Ok::<_, std::io::Error>(5) }).unwrap();
 ///     assert_eq!(task.await?, 5);
 /// })?;
 /// # Ok(())
@@ -496,10 +529,7 @@ impl<E: Send + 'static> Spawner<E> {
         self.spawn_child(Child::new(&SPAWNER, future).name(name))
     }
 
-    fn spawn_child<F>(
-        &self,
-        child: Child<F>,
-    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    fn spawn_child<F>(&self, child: Child<F>) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
     where
         F: Future<Output: ChildOutput<E>> + Send + 'static,
     {
@@ -554,9 +584,17 @@ impl<T: Send + 'static, E2, E: From<E2>> ChildOutput<E> for Result<T, E2> {
     }
 }
 
-macro_rules! plain_outputs {
+macro_rules! plain_values {
     ($([$($generics:tt)*] $ty:ty),* $(,)?) => {
-        $(impl<E, $($generics)*> ChildOutput<E> for $ty {
+        $(impl<$($generics)*> ReturnType for $ty {
+            type Error = Infallible;
+
+            fn from_error(error: Infallible) -> Self {
+                match error {}
+            }
+        }
+
+        impl<E, $($generics)*> ChildOutput<E> for $ty {
             type Value = Self;
 
             fn into_value(self) -> Result<Self, E> {
@@ -566,7 +604,7 @@ macro_rules! plain_outputs {
     };
 }
 
-plain_outputs! {
+plain_values! {
     [] (), [] bool, [] char, [] String, [] &'static str,
     [] u8, [] u16, [] u32, [] u64, [] u128, [] usize,
     [] i8, [] i16, [] i32, [] i64, [] i128, [] isize, [] f32, [] f64,

@@ -89,6 +89,10 @@ impl Site {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.file.is_empty() { f.write_str("unknown place") } else { write!(f, "{}:{}", self.file, self.line) }
+        if self.file.is_empty() {
+            f.write_str("unknown place")
+        } else {
+            write!(f, "{}:{}", self.file, self.line)
+        }
     }
 }

@@ -309,7 +309,9 @@ impl<F: Future, T> Future for ChildTask<F, T> {
         let (result, end) = match left {
             Left::Returned(Ok(value)) => (Ok(value), ChildEnd::Settled),
             Left::Returned(Err(cause)) => (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled),
-            Left::Cancelled { error, own } => (Err(error), if own { ChildEnd::Settled } else { ChildEnd::Lost }),
+            Left::Cancelled { error, own } => {
+                (Err(error), if own { ChildEnd::Settled } else { ChildEnd::Lost })
+            }
             Left::Panicked(payload) => {
                 // A cleanup of the child panicked, or a destructor.
                 let failure = Failure::panic(node.name(), payload);
@@ -317,7 +319,9 @@ impl<F: Future, T> Future for ChildTask<F, T> {
                 scope.fail(failure);
                 (Err(cancelled), ChildEnd::Settled)
             }
-            Left::Finished | Left::Failed(_) => unreachable!("a child task has neither a block's end nor children"),
+            Left::Finished | Left::Failed(_) => {
+                unreachable!("a child task has neither a block's end nor children")
+            }
         };
         this.end.end(result, end);
         Poll::Ready(())

@@ -58,8 +58,8 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
         #new_jump
         let __options = #options;
         let __body = async {
-            #pin
             #binding
+            #pin
             #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
             match #rt::finish().await {}
         };

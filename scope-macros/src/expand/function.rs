@@ -2,7 +2,7 @@
 
 use super::{names, options, parts, site};
 use crate::check::Served;
-use crate::model::{Exits, Function};
+use crate::model::Function;
 use crate::parse::item;
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
@@ -31,10 +31,9 @@ fn body(function: &Function) -> TokenStream {
     let capture = function.owned.then(|| quote_spanned!(at=> move));
     let binding = parts::binding(function.binding.as_ref(), &scope);
     let statements = &function.body.statements;
-    let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #pin #binding #(#statements)*));
+    let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #binding #pin #(#statements)*));
     braced.set_span(at.located_at(function.body.braces));
-    // The return type is known, so it can always be asked.
-    let is_error = parts::is_error(Exits::Seen, &ret, rt);
+    let is_error = parts::error_of(&ret, rt);
     let settle = match own_scope {
         Some(scope) => quote_spanned!(at=> #scope.settle_fn),
         None => quote_spanned!(at=> #rt::settle_fn),

@@ -29,7 +29,19 @@ pub(super) fn binding(name: Option<&Ident>, scope: &Ident) -> TokenStream {
     name.map(|name| quote_spanned!(at=> let #name: &_ = #scope;)).unwrap_or_default()
 }
 
-/// The function that tells an error from a value.
+/// The function that tells an error from a value, and what the error says. The return type has to be known by then.
+pub(super) fn error_of(ret: &Ident, rt: &TokenStream) -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        {
+            #[allow(unused_imports)]
+            use #rt::classify::*;
+            (&&&#ret).is_err_fn()
+        }
+    }
+}
+
+/// The same where the return type may not be known yet, as in an async block. It asks nothing of the error: what an
+/// unknown type is asked for here, it would have to be able to do later.
 pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStream {
     let at = Span::mixed_site();
     match exits {

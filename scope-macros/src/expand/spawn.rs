@@ -22,7 +22,8 @@ pub(super) fn spawn(spawn: &Spawn) -> TokenStream {
         // Asked in this order, the first that the output can do decides what becomes of it.
         quote_spanned! {at=>
             {
-                use #rt::{ViaDebug as _, ViaDisplay as _, ViaError as _, ViaFallible as _, ViaPlain as _};
+                #[allow(unused_imports)]
+                use #rt::output::*;
                 (&&&&__child.kind()).spawn(#scope, __child)
             }
         }
