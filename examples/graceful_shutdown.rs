@@ -50,11 +50,11 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut requests = BufReader::new(reader).lines();
     let server = current();
-    // Between two requests the connection is idle, and the server's cancel ends it at this await.
+    // Idle, between two requests: the server's cancel ends it at this await, and what came just then is not begun.
     while let Some(request) = requests.next_line().await?
         && !is_cancelled()
     {
-        // In a request it is shielded: the cancel only starts the clock.
+        // In flight: the shield hides the cancel, which only starts the clock.
         let answered = scope!(shield, name = format!("request {request}"), |this| {
             spawn!(background, bound(server.clone(), this.handle()));
             let answer = answer(&request).await;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// `n` milliseconds.
@@ -151,4 +152,22 @@ impl<F: Future> Future for Counted<F> {
 /// Polls a future once, and says whether it is ready.
 pub async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+/// Starts a task outside of every scope, as a library that knows nothing of scopes would.
+pub fn outside<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(future)
+}
+
+/// Runs a closure on a thread of its own, outside of every scope, and waits for its value.
+///
+/// # Panics
+///
+/// With the closure's own panic.
+pub fn on_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    let joined = std::thread::scope(|threads| threads.spawn(f).join());
+    joined.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }

@@ -154,7 +154,7 @@ pub(crate) struct Jump {
 }
 
 /// Whether the body may leave by the enclosing function's `return`. Ordered by what has to be done about it.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exits {
     #[default]
     Never,

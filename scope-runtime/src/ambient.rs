@@ -9,11 +9,10 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::boundary::{Block, Left};
+use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::Cancelled;
 use crate::context::{self, Frame, with_stack};
-use crate::deadline::Moment;
-use crate::private::never_err;
+use crate::deadline::{Given, Moment};
 use crate::scope::{ScopeHandle, effective_instant, remaining_time};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place};
@@ -227,7 +226,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct FailAfter<F: Future> {
         #[pin]
-        block: Block<F>,
+        block: Block<F, NeverErr>,
     }
 }
 
@@ -236,16 +235,16 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct MoveOnAfter<F: Future> {
         #[pin]
-        block: Block<F>,
+        block: Block<F, NeverErr>,
     }
 }
 
 #[track_caller]
-fn bounded<F: Future>(site: &'static Site, timeout: Duration, future: F) -> Block<F> {
+fn bounded<F: Future>(site: &'static Site, timeout: Duration, future: F) -> Block<F, NeverErr> {
     crate::private::require_runtime(site.name());
-    let timeout = Moment(0).after(timeout);
-    let deadline = Moment::now().after(Duration::from_nanos(timeout.0));
-    Block::new(Frame::new(site, None, None).with_deadline(deadline, timeout), future, never_err)
+    let deadline = Moment::now().after(timeout);
+    let frame = Frame::new(site, None).with_deadline(deadline, Given::timeout(timeout));
+    Block::new(frame, future, NeverErr)
 }
 
 /// Runs a future in a scope with a timeout, and fails if the time is up: `scope!(timeout = d, { fut.await })` without
@@ -373,17 +372,9 @@ pub trait InScope: Future + Sized {
 impl<F: Future> InScope for F {
     fn in_scope(self, handle: ScopeHandle) -> GuestFuture<F> {
         static GUEST: Site = Site::new(Kind::Guest, "", "", 0, 0, "");
-        let node = Arc::new(Node::new(NodeInit {
-            site: &GUEST,
-            name: None,
-            deadline: Moment::NEVER,
-            timeout: Moment::NEVER,
-            shield: false,
-            expired: false,
-            cleanup_timeout: None,
-        }));
+        let node = Arc::new(Node::new(NodeInit::plain(&GUEST, None)));
         node.link(Some(handle.node), Place::Guest, &mut Look::new());
-        GuestFuture { block: Block::new(Frame::rooted(node), self, never_err) }
+        GuestFuture { block: Block::new(Frame::rooted(node), self, NeverErr) }
     }
 }
 
@@ -392,7 +383,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct GuestFuture<F: Future> {
         #[pin]
-        block: Block<F>,
+        block: Block<F, NeverErr>,
     }
 }
 

@@ -25,8 +25,22 @@ use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::orphan;
 use crate::tree::{Hold, Look, Node};
 
-/// Says whether a body's output is an `Err`, and what it says of itself.
-pub type Classify<R> = fn(&R) -> Option<ErrorText>;
+/// Says whether a body's output is an `Err`, and what it says of itself. A type without size, chosen by the expansion:
+/// a function pointer would be carried in every future.
+pub trait Classify<R>: Copy {
+    /// The error's text, if it is one.
+    fn error(self, value: &R) -> Option<ErrorText>;
+}
+
+/// For bodies that end with a mere value.
+#[derive(Clone, Copy)]
+pub struct NeverErr;
+
+impl<R> Classify<R> for NeverErr {
+    fn error(self, _: &R) -> Option<ErrorText> {
+        None
+    }
+}
 
 /// What leaves a boundary.
 pub enum Left<R> {
@@ -110,17 +124,17 @@ impl Timer {
 pin_project! {
     /// A body with its boundary.
     #[must_use = "futures do nothing unless they are awaited"]
-    pub struct Block<B: Future> {
+    pub struct Block<B: Future, C> {
         #[pin]
         stage: Stage<B, B::Output>,
         #[pin]
         timer: Timer,
         // Away while it is on the poll stack, and after the end.
         frame: Option<Frame>,
-        classify: Classify<B::Output>,
+        classify: C,
     }
 
-    impl<B: Future> PinnedDrop for Block<B> {
+    impl<B: Future, C> PinnedDrop for Block<B, C> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(frame) = this.frame.take() else { return };
@@ -162,8 +176,8 @@ fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>, next: Stage<B, R>) -> Resul
     dropped
 }
 
-impl<B: Future> Block<B> {
-    pub(crate) fn new(frame: Frame, body: B, classify: Classify<B::Output>) -> Self {
+impl<B: Future, C: Classify<B::Output>> Block<B, C> {
+    pub(crate) fn new(frame: Frame, body: B, classify: C) -> Self {
         Self {
             stage: Stage::Body { body },
             timer: Timer { sleep: None, waker: (0, 0) },
@@ -173,7 +187,7 @@ impl<B: Future> Block<B> {
     }
 }
 
-impl<B: Future> Future for Block<B> {
+impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
     type Output = Left<B::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -197,10 +211,10 @@ enum Verdict {
     Deliver,
 }
 
-fn poll_entered<B: Future>(
+fn poll_entered<B: Future, C: Classify<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut timer: Pin<&mut Timer>,
-    classify: Classify<B::Output>,
+    classify: C,
     cx: &mut Context<'_>,
 ) -> Poll<Left<B::Output>> {
     loop {
@@ -313,10 +327,10 @@ fn deliver(look: &mut Look) {
 }
 
 /// Drops the body and begins the unwinding.
-fn end_body<B: Future>(
+fn end_body<B: Future, C: Classify<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
     end: End<B::Output>,
-    classify: Classify<B::Output>,
+    classify: C,
 ) {
     let dropped = drop_body(stage.as_mut(), Stage::Ending { end: None });
     let node = top_node();
@@ -343,7 +357,7 @@ fn end_body<B: Future>(
                     End::Finished
                 }
                 End::Returned(value) => {
-                    if let Some(text) = classify(&value) {
+                    if let Some(text) = classify.error(&value) {
                         node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
                     }
                     End::Returned(value)

@@ -55,7 +55,7 @@ static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
 
 impl CleanupRun {
     fn new(future: Boxed, timer: Option<Pin<Box<Sleep>>>) -> Self {
-        Self { future, frame: Some(Frame::new(&CLEANUP, None, None).shielded()), timer }
+        Self { future, frame: Some(Frame::new(&CLEANUP, None).shielded()), timer }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {

@@ -12,18 +12,23 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::cause::{Cancelled, Cause, Who};
-use crate::deadline::Moment;
+use crate::deadline::{Given, Moment};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place, deadline_cause};
 
-/// The in-place state of a scope. Once there is a node, the node's deadline, shield and cancel count.
+/// The state of a scope that its future carries.
 pub(crate) struct Frame {
-    site: &'static Site,
-    node: Option<Arc<Node>>,
-    extra: Option<Box<Extra>>,
-    deadline: Moment,
-    timeout: Moment,
+    place: Where,
+    given: Given,
     flags: u8,
+}
+
+/// Where deadline, shield and cancel are kept.
+enum Where {
+    /// In place, until somebody else needs them.
+    Local { site: &'static Site, extra: Option<Box<Extra>>, deadline: Moment },
+    /// In a node.
+    Shared(Arc<Node>),
 }
 
 /// Options that few scopes have.
@@ -47,15 +52,14 @@ const ROOTED: u8 = 1 << 4;
 const DROPPING: u8 = 1 << 5;
 
 impl Frame {
-    pub(crate) fn new(site: &'static Site, node: Option<Arc<Node>>, extra: Option<Box<Extra>>) -> Self {
-        Self { site, node, extra, deadline: Moment::NEVER, timeout: Moment::NEVER, flags: 0 }
+    pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
+        let place = Where::Local { site, extra, deadline: Moment::NEVER };
+        Self { place, given: Given::NOTHING, flags: 0 }
     }
 
     /// The frame of a child task, of a guest, or of a cleanup that runs for `node`.
     pub(crate) fn rooted(node: Arc<Node>) -> Self {
-        let mut frame = Self::new(node.site(), Some(node), None);
-        frame.set(ROOTED);
-        frame
+        Self { place: Where::Shared(node), given: Given::NOTHING, flags: ROOTED }
     }
 
     pub(crate) fn shielded(mut self) -> Self {
@@ -63,13 +67,26 @@ impl Frame {
         self
     }
 
-    pub(crate) fn with_deadline(mut self, deadline: Moment, timeout: Moment) -> Self {
-        (self.deadline, self.timeout) = (deadline, timeout);
+    pub(crate) fn with_deadline(mut self, at: Moment, given: Given) -> Self {
+        if let Where::Local { deadline, .. } = &mut self.place {
+            *deadline = at;
+        }
+        self.given = given;
         self
     }
 
+    fn kind(&self) -> Kind {
+        match &self.place {
+            Where::Local { site, .. } => site.kind(),
+            Where::Shared(node) => node.site().kind(),
+        }
+    }
+
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {
-        self.node.as_ref()
+        match &self.place {
+            Where::Local { .. } => None,
+            Where::Shared(node) => Some(node),
+        }
     }
 
     fn has(&self, flag: u8) -> bool {
@@ -80,51 +97,55 @@ impl Frame {
         self.flags |= flag;
     }
 
-    /// The deadline that this scope has of its own, unless it was cancelled already.
-    pub(crate) fn own_deadline(&self) -> Moment {
-        self.node.as_ref().map_or(self.deadline, |node| node.deadline())
+    /// The deadline that this scope has of its own.
+    fn own_deadline(&self) -> Moment {
+        match &self.place {
+            Where::Local { deadline, .. } => *deadline,
+            Where::Shared(node) => node.deadline(),
+        }
     }
 
     fn is_shielded(&self) -> bool {
-        self.node.as_ref().map_or(self.has(SHIELD), |node| node.is_shielded())
+        self.node().map_or(self.has(SHIELD), |node| node.is_shielded())
     }
 
     /// Whether this scope itself was cancelled (rules L5, D5).
     pub(crate) fn cancel_called(&mut self, look: &mut Look) -> bool {
-        if let Some(node) = &self.node {
-            return node.cancel_called(look);
+        match &self.place {
+            Where::Shared(node) => node.cancel_called(look),
+            Where::Local { deadline, .. } => {
+                if !self.has(EXPIRED) && !deadline.is_never() && look.now() >= *deadline {
+                    self.set(EXPIRED);
+                }
+                self.has(EXPIRED)
+            }
         }
-        if !self.has(EXPIRED) && !self.deadline.is_never() && look.now() >= self.deadline {
-            self.set(EXPIRED);
-        }
-        self.has(EXPIRED)
     }
 
     fn who(&self) -> Who {
-        if let Some(node) = &self.node {
-            return node.who();
+        match &self.place {
+            Where::Shared(node) => node.who(),
+            Where::Local { site, extra, .. } => {
+                let name = extra.as_ref().and_then(|extra| extra.name.as_ref());
+                Who { name: name.map_or(site.name().into(), |name| name.to_string().into()), site }
+            }
         }
-        let name = self.extra.as_ref().and_then(|extra| extra.name.as_ref());
-        Who { name: name.map_or(self.site.name().into(), |name| name.to_string().into()), site: self.site }
     }
 
     /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).
     pub(crate) fn make_node(&mut self) -> Arc<Node> {
-        if let Some(node) = &self.node {
-            return Arc::clone(node);
+        let (shield, expired, given) = (self.has(SHIELD), self.has(EXPIRED), self.given);
+        match &mut self.place {
+            Where::Shared(node) => Arc::clone(node),
+            Where::Local { site, extra, deadline } => {
+                let Extra { name, cleanup_timeout } = extra.take().map(|extra| *extra).unwrap_or_default();
+                let deadline = *deadline;
+                let node =
+                    Arc::new(Node::new(NodeInit { site, name, deadline, given, shield, expired, cleanup_timeout }));
+                self.place = Where::Shared(Arc::clone(&node));
+                node
+            }
         }
-        let extra = self.extra.take().map(|extra| *extra).unwrap_or_default();
-        let node = Arc::new(Node::new(NodeInit {
-            site: self.site,
-            name: extra.name,
-            deadline: self.deadline,
-            timeout: self.timeout,
-            shield: self.has(SHIELD),
-            expired: self.has(EXPIRED),
-            cleanup_timeout: extra.cleanup_timeout,
-        }));
-        self.node = Some(Arc::clone(&node));
-        node
     }
 }
 
@@ -188,7 +209,7 @@ impl Stack {
     fn relink(&mut self, look: &mut Look) {
         let top = self.0.len() - 1;
         let frame = &self.0[top].frame;
-        let Some(node) = frame.node.clone() else { return };
+        let Some(node) = frame.node().cloned() else { return };
         if frame.has(ROOTED) {
             node.begin_pass(None);
             return;
@@ -210,7 +231,7 @@ impl Stack {
 
     /// The node of the frame at `index`, made now if need be, with all that it stands on (invariant 1).
     fn node_at(&mut self, index: usize) -> Arc<Node> {
-        if let Some(node) = &self.0[index].frame.node {
+        if let Some(node) = self.0[index].frame.node() {
             return Arc::clone(node);
         }
         let parent = (index > 0).then(|| self.node_at(index - 1));
@@ -225,7 +246,7 @@ impl Stack {
     fn cleanup_frame(&self) -> Option<usize> {
         let top = self.top()?;
         // A cleanup registers with the scope that it runs for, whose frame is right below.
-        Some(if self.0[top].frame.site.kind() == Kind::Cleanup { top - 1 } else { top })
+        Some(if self.0[top].frame.kind() == Kind::Cleanup { top - 1 } else { top })
     }
 
     /// The node that cleanup is registered with, and whether its body is being dropped.
@@ -240,8 +261,8 @@ impl Stack {
         let mut index = self.top()?;
         loop {
             let frame = &self.0[index].frame;
-            match frame.site.kind() {
-                Kind::Task | Kind::Guest => return frame.node.as_ref().and_then(|node| node.parent()),
+            match frame.kind() {
+                Kind::Task | Kind::Guest => return frame.node().and_then(|node| node.parent()),
                 Kind::Scope | Kind::Function => return Some(self.node_at(index)),
                 Kind::Shield | Kind::Cleanup => index = index.checked_sub(1)?,
             }
@@ -252,7 +273,7 @@ impl Stack {
 
     fn sees_cancel_at(&mut self, index: usize, look: &mut Look) -> bool {
         let frame = &mut self.0[index].frame;
-        if let Some(node) = frame.node.clone() {
+        if let Some(node) = frame.node().cloned() {
             // From here on everything has nodes (invariant 1), and they are linked as the stack is.
             return node.sees_cancel(look);
         }
@@ -271,7 +292,7 @@ impl Stack {
     /// Whether a cancel from outside of the innermost frame is visible in it.
     pub(crate) fn sees_outer_cancel(&mut self, look: &mut Look) -> bool {
         let Some(top) = self.top() else { return false };
-        if let Some(node) = self.0[top].frame.node.clone() {
+        if let Some(node) = self.0[top].frame.node().cloned() {
             return node.sees_outer_cancel(look);
         }
         !self.0[top].frame.is_shielded() && top > 0 && self.sees_cancel_at(top - 1, look)
@@ -281,7 +302,7 @@ impl Stack {
     fn effective_deadline_at(&self, index: usize) -> (Moment, WakerId) {
         let Entry { frame, waker } = &self.0[index];
         let own = (frame.own_deadline(), *waker);
-        if let Some(node) = frame.node.as_ref().filter(|_| frame.has(ROOTED)) {
+        if let Some(node) = frame.node().filter(|_| frame.has(ROOTED)) {
             return (node.effective_deadline(), *waker);
         }
         if frame.is_shielded() || index == 0 {
@@ -315,13 +336,13 @@ impl Stack {
     // --- causes ---------------------------------------------------------------------------------------------------
 
     fn cancelled_error_at(&mut self, index: usize, look: &mut Look) -> Cancelled {
-        if let Some(node) = self.0[index].frame.node.clone() {
+        if let Some(node) = self.0[index].frame.node().cloned() {
             return node.cancelled_error(look);
         }
         let frame = &mut self.0[index].frame;
         let who = frame.who();
         let cause = if frame.cancel_called(look) {
-            deadline_cause(frame.timeout)
+            deadline_cause(frame.given)
         } else {
             self.outer_cause_at(index, look)
         };
@@ -329,7 +350,7 @@ impl Stack {
     }
 
     fn outer_cause_at(&mut self, index: usize, look: &mut Look) -> Cause {
-        if let Some(node) = self.0[index].frame.node.clone() {
+        if let Some(node) = self.0[index].frame.node().cloned() {
             return node.outer_cause(look);
         }
         if index == 0 {
@@ -416,7 +437,7 @@ impl Stack {
     pub(crate) fn register_shield(&mut self) {
         let Some(top) = self.top() else { return };
         let frame = &self.0[top].frame;
-        if frame.node.is_none() && frame.has(SHIELD) && top > 0 {
+        if frame.node().is_none() && frame.has(SHIELD) && top > 0 {
             self.node_at(top);
         }
     }

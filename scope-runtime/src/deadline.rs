@@ -2,6 +2,7 @@
 //!
 //! All time is tokio's clock (rule L4), so tests on paused time are exact.
 
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -56,6 +57,48 @@ impl Moment {
 
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The timeout that a deadline came from, for messages only: four bytes in every frame.
+///
+/// Two bits of unit and thirty of value; what has more digits than that is rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Given(NonZeroU32);
+
+/// Nanoseconds per unit.
+const UNITS: [u64; 4] = [1, 1_000, 1_000_000, 1_000_000_000];
+
+impl Given {
+    /// The deadline was given as an instant, or there is none.
+    pub(crate) const NOTHING: Self = Self(NonZeroU32::MAX);
+
+    pub(crate) fn timeout(timeout: Duration) -> Self {
+        let Ok(nanos) = u64::try_from(timeout.as_nanos()) else { return Self::NOTHING };
+        for (unit, scale) in (0u32..).zip(UNITS) {
+            let value = nanos / scale;
+            if value < (1 << 30) - 1 {
+                let code = (value as u32) << 2 | unit;
+                return NonZeroU32::new(code + 1).map_or(Self::NOTHING, Self);
+            }
+        }
+        Self::NOTHING
+    }
+
+    pub(crate) fn to_timeout(self) -> Option<Duration> {
+        if self == Self::NOTHING {
+            return None;
+        }
+        let code = self.0.get() - 1;
+        Some(Duration::from_nanos(u64::from(code >> 2) * UNITS[(code & 3) as usize]))
+    }
+
+    pub(crate) fn to_bits(self) -> u32 {
+        self.0.get()
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        NonZeroU32::new(bits).map_or(Self::NOTHING, Self)
     }
 }
 
@@ -129,6 +172,17 @@ mod tests {
             Moment::at(now).after(Duration::from_nanos(7)).since(Moment::at(now)),
             Duration::from_nanos(7)
         );
+    }
+
+    #[test]
+    fn a_timeout_is_told_as_it_was_given() {
+        for millis in [0, 1, 250, 1_500, 90_000, 86_400_000, 31_536_000_000] {
+            let timeout = Duration::from_millis(millis);
+            assert_eq!(Given::timeout(timeout).to_timeout(), Some(timeout));
+        }
+        assert_eq!(Given::timeout(Duration::from_nanos(7)).to_timeout(), Some(Duration::from_nanos(7)));
+        assert_eq!(Given::timeout(Duration::MAX).to_timeout(), None);
+        assert_eq!(Given::NOTHING.to_timeout(), None);
     }
 
     #[test]

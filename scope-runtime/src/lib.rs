@@ -363,3 +363,8 @@ macro_rules! shield {
 macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };
 }
+
+/// The code of the README is compiled and run by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

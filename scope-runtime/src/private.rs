@@ -14,10 +14,10 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
-use crate::boundary::{Block, Classify, Left};
+use crate::boundary::{Block, Classify, Left, NeverErr};
 use crate::cause::Cancelled;
 use crate::context::{self, Extra, Frame, with_stack};
-use crate::deadline::{IntoDeadline, IntoTimeout, Moment};
+use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::ErrorText;
 use crate::scope::FromFailure;
 use crate::task::{closed_task, spawn_into};
@@ -143,13 +143,12 @@ impl<S> Options<'_, S> {
             require_runtime(self.name_for_people());
         }
         let Self { site, scope, init, shield, timeout, deadline, extra } = self;
-        let timeout = timeout.map_or(Moment::NEVER, |timeout| Moment(0).after(timeout));
-        let deadline = match deadline {
-            Some(deadline) => deadline,
-            None if timeout.is_never() => Moment::NEVER,
-            None => Moment::now().after(Duration::from_nanos(timeout.0)),
+        let deadline = match (deadline, timeout) {
+            (Some(deadline), _) => deadline,
+            (None, Some(timeout)) => Moment::now().after(timeout),
+            (None, None) => Moment::NEVER,
         };
-        let mut frame = Frame::new(site, None, extra).with_deadline(deadline, timeout);
+        let mut frame = Frame::new(site, extra).with_deadline(deadline, timeout.map_or(Given::NOTHING, Given::timeout));
         if shield {
             frame = frame.shielded();
         }
@@ -171,7 +170,11 @@ pub(crate) fn require_runtime(scope: &str) {
 
 /// The boundary around a body.
 #[track_caller]
-pub fn block<B: Future, S>(options: Options<'_, S>, body: B, classify: Classify<B::Output>) -> Block<B> {
+pub fn block<B, C, S>(options: Options<'_, S>, body: B, classify: C) -> Block<B, C>
+where
+    B: Future,
+    C: Classify<B::Output>,
+{
     Block::new(options.into_frame(), body, classify)
 }
 
@@ -245,7 +248,6 @@ impl<R> Scope<R> {
     }
 
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "hidden")]
     pub fn settle_fn(&self, left: Left<R>) -> Result<R, Cancelled> {
         returned(self.settle(left))
     }
@@ -263,9 +265,8 @@ pub fn shield_cut(cancelled: Cancelled) -> Infallible {
 }
 
 /// For bodies that end with a mere value.
-pub fn never_err<R>(_: &R) -> Option<ErrorText> {
-    None
-}
+#[allow(non_upper_case_globals)] // expansions call it a function
+pub const never_err: NeverErr = NeverErr;
 
 /// What a function under `#[cancel_scope]` returns if its scope was cancelled.
 #[diagnostic::on_unimplemented(
@@ -306,67 +307,47 @@ fn text_of_any<E>(_: &E) -> ErrorText {
 
 /// Whether a return type is a `Result`, told by the number of references that a method call peels off.
 pub mod classify {
-    use super::{Classify, Debug, Display, Error, Return, never_err};
+    use super::{Classify, Debug, Display, Error, ErrorText, NeverErr, Return};
     use super::{text_of_any, text_of_debug, text_of_display, text_of_error};
 
     macro_rules! levels {
-        ($($trait:ident: $bound:path, $this:ty, $text:path;)*) => {$(
+        ($($trait:ident: $bound:path, $this:ty, $classify:ident, $text:path;)*) => {$(
             #[doc(hidden)]
-            pub trait $trait<R> {
-                fn is_err_fn(&self) -> Classify<R>;
-            }
+            #[derive(Clone, Copy)]
+            pub struct $classify;
 
-            impl<T, E: $bound> $trait<Result<T, E>> for $this {
-                fn is_err_fn(&self) -> Classify<Result<T, E>> {
-                    |value| value.as_ref().err().map($text)
+            impl<T, E: $bound> Classify<Result<T, E>> for $classify {
+                fn error(self, value: &Result<T, E>) -> Option<ErrorText> {
+                    value.as_ref().err().map($text)
                 }
             }
+
+            #[doc(hidden)]
+            pub trait $trait {
+                fn classify(&self) -> $classify {
+                    $classify
+                }
+            }
+
+            impl<T, E: $bound> $trait for $this {}
         )*};
     }
 
     levels! {
-        ReturnsError: Error, &&&Return<Result<T, E>>, text_of_error;
-        ReturnsDisplay: Display, &&Return<Result<T, E>>, text_of_display;
-        ReturnsDebug: Debug, &Return<Result<T, E>>, text_of_debug;
-        ReturnsResult: Sized, Return<Result<T, E>>, text_of_any;
+        ReturnsError: Error, &&&Return<Result<T, E>>, IsError, text_of_error;
+        ReturnsDisplay: Display, &&Return<Result<T, E>>, IsDisplay, text_of_display;
+        ReturnsDebug: Debug, &Return<Result<T, E>>, IsDebug, text_of_debug;
+        ReturnsResult: Sized, Return<Result<T, E>>, IsResult, text_of_any;
     }
 
     #[doc(hidden)]
-    pub trait ReturnsAny<R> {
-        fn is_err_fn(self) -> Classify<R>;
-    }
-
-    impl<R> ReturnsAny<R> for Return<R> {
-        fn is_err_fn(self) -> Classify<R> {
-            never_err
+    pub trait ReturnsAny: Sized {
+        fn classify(self) -> NeverErr {
+            NeverErr
         }
     }
-}
 
-pub use classify_compat::{ViaAny, ViaResult};
-pub use output::{ViaDebug, ViaDisplay, ViaError, ViaFallible, ViaPlain};
-
-/// Compat.
-pub mod classify_compat {
-    use super::*;
-    #[doc(hidden)]
-    pub trait ViaResult<R> {
-        fn is_err_fn(&self) -> Classify<R>;
-    }
-    impl<T, E> ViaResult<Result<T, E>> for Return<Result<T, E>> {
-        fn is_err_fn(&self) -> Classify<Result<T, E>> {
-            |v| v.as_ref().err().map(text_of_any)
-        }
-    }
-    #[doc(hidden)]
-    pub trait ViaAny<R> {
-        fn is_err_fn(&self) -> Classify<R>;
-    }
-    impl<R> ViaAny<R> for &Return<R> {
-        fn is_err_fn(&self) -> Classify<R> {
-            never_err
-        }
-    }
+    impl<R> ReturnsAny for Return<R> {}
 }
 
 /// The type of a child's output, for the choice between fallible and plain.

@@ -341,6 +341,11 @@ impl Future for Watch<'_> {
 /// # }
 /// ```
 pub struct Scope<R> {
+    // Boxed, so that it adds one word to the future that it stands in.
+    inner: Box<Inner<R>>,
+}
+
+struct Inner<R> {
     handle: OnceLock<ScopeHandle>,
     converters: Mutex<Vec<(TypeId, Converter<R>)>>,
 }
@@ -350,12 +355,12 @@ type Converter<R> = fn(Box<dyn Any + Send>) -> R;
 impl<R> Scope<R> {
     #[doc(hidden)]
     pub fn new(_site: &'static Site, _ret: Return<R>) -> Self {
-        Self { handle: OnceLock::new(), converters: Mutex::new(Vec::new()) }
+        Self { inner: Box::new(Inner { handle: OnceLock::new(), converters: Mutex::new(Vec::new()) }) }
     }
 
     /// The node, made by the options of the block before its body runs.
     pub(crate) fn init(&self, node: Arc<Node>) {
-        let _ = self.handle.set(ScopeHandle::new(node));
+        let _ = self.inner.handle.set(ScopeHandle::new(node));
     }
 
     /// A handle that can be kept, cloned and sent.
@@ -367,7 +372,7 @@ impl<R> Scope<R> {
     where
         R: FromFailure<E>,
     {
-        let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut converters = self.inner.converters.lock().unwrap_or_else(PoisonError::into_inner);
         if !converters.iter().any(|(id, _)| *id == TypeId::of::<E>()) {
             converters.push((TypeId::of::<E>(), |error| R::from_failure(*downcast(error))));
         }
@@ -376,7 +381,7 @@ impl<R> Scope<R> {
     /// The function's value for a child's error.
     pub(crate) fn convert(&self, error: Box<dyn Any + Send>) -> R {
         let id = (*error).type_id();
-        let converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        let converters = self.inner.converters.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, convert) =
             *converters.iter().find(|(of, _)| *of == id).expect("every fallible spawn adds one");
         drop(converters);
@@ -400,7 +405,7 @@ impl<R: ReturnType> Scope<R> {
     /// # }
     /// ```
     pub fn spawner(&self) -> Spawner<R::Error> {
-        let mut converters = self.converters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut converters = self.inner.converters.lock().unwrap_or_else(PoisonError::into_inner);
         if !converters.iter().any(|(id, _)| *id == TypeId::of::<R::Error>()) {
             converters.push((TypeId::of::<R::Error>(), |error| R::from_error(*downcast(error))));
         }
@@ -439,13 +444,13 @@ impl<R> Deref for Scope<R> {
     type Target = ScopeHandle;
 
     fn deref(&self) -> &ScopeHandle {
-        self.handle.get().expect("a scope is entered before its body runs")
+        self.inner.handle.get().expect("a scope is entered before its body runs")
     }
 }
 
 impl<R> fmt::Debug for Scope<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Scope").field(&self.handle.get()).finish()
+        f.debug_tuple("Scope").field(&self.inner.handle.get()).finish()
     }
 }
 

@@ -14,9 +14,8 @@ use pin_project_lite::pin_project;
 use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
-use crate::deadline::Moment;
 use crate::failure::{ErrorText, Failure, FailureKind};
-use crate::private::never_err;
+use crate::boundary::NeverErr;
 use crate::site::{Kind, Site};
 use crate::tree::{ChildEnd, Look, Node, NodeInit, Place};
 
@@ -270,7 +269,7 @@ pin_project! {
     /// What is spawned on the runtime.
     struct ChildTask<F: Future, T> {
         #[pin]
-        block: Block<Body<F, T>>,
+        block: Block<Body<F, T>, NeverErr>,
         end: Ending<T>,
     }
 }
@@ -339,15 +338,7 @@ where
     T: Send + 'static,
 {
     let Child { site, future, name, background, shield } = child;
-    let node = Arc::new(Node::new(NodeInit {
-        site,
-        name,
-        deadline: Moment::NEVER,
-        timeout: Moment::NEVER,
-        shield,
-        expired: false,
-        cleanup_timeout: None,
-    }));
+    let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
     node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
     let Some(runtime) = scope.runtime() else {
         panic!(
@@ -360,7 +351,7 @@ where
     let task = Task { shared: Arc::clone(&shared) };
     let body = Body { future, convert, scope: Arc::clone(scope), node: Arc::clone(&node) };
     drop(runtime.spawn(ChildTask {
-        block: Block::new(Frame::rooted(node), body, never_err),
+        block: Block::new(Frame::rooted(node), body, NeverErr),
         end: Ending { shared, scope: Arc::clone(scope), key: Some(key) },
     }));
     Ok(task)
@@ -385,15 +376,7 @@ where
 
 /// A task that could not be spawned since its scope was left.
 pub(crate) fn closed_task<T>(scope: &Node, site: &'static Site) -> Task<T> {
-    let node = Arc::new(Node::new(NodeInit {
-        site,
-        name: None,
-        deadline: Moment::NEVER,
-        timeout: Moment::NEVER,
-        shield: false,
-        expired: false,
-        cleanup_timeout: None,
-    }));
+    let node = Arc::new(Node::new(NodeInit::plain(site, None)));
     let cancelled = Cancelled::new(scope.who(), Cause::Closed);
     Task { shared: Arc::new(Shared { node, slot: Mutex::new(Slot::Done(Err(cancelled))) }) }
 }

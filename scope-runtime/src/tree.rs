@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 
 use crate::cause::{Cancelled, Cause, Who};
 use crate::cleanup::{CleanupItem, Running};
-use crate::deadline::Moment;
+use crate::deadline::{Given, Moment};
 use crate::event;
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
@@ -115,7 +115,7 @@ pub(crate) struct Node {
     name: Option<Box<str>>,
     flags: AtomicU32,
     deadline: AtomicU64,
-    timeout: AtomicU64,
+    given: AtomicU32,
     parent: ParentLink,
     /// Counts the passes over the body; `seen` of an inner node holds the pass in which it was last reached (U1a).
     pass: AtomicU32,
@@ -266,15 +266,30 @@ pub(crate) struct NodeInit {
     pub(crate) site: &'static Site,
     pub(crate) name: Option<Box<str>>,
     pub(crate) deadline: Moment,
-    pub(crate) timeout: Moment,
+    pub(crate) given: Given,
     pub(crate) shield: bool,
     pub(crate) expired: bool,
     pub(crate) cleanup_timeout: Option<Duration>,
 }
 
+impl NodeInit {
+    /// A node without options: a task, a guest.
+    pub(crate) fn plain(site: &'static Site, name: Option<Box<str>>) -> Self {
+        Self {
+            site,
+            name,
+            deadline: Moment::NEVER,
+            given: Given::NOTHING,
+            shield: false,
+            expired: false,
+            cleanup_timeout: None,
+        }
+    }
+}
+
 impl Node {
     pub(crate) fn new(init: NodeInit) -> Self {
-        let NodeInit { site, name, deadline, timeout, shield, expired, cleanup_timeout } = init;
+        let NodeInit { site, name, deadline, given, shield, expired, cleanup_timeout } = init;
         let mut flags = 0;
         let mut state = State::default();
         if shield {
@@ -282,14 +297,14 @@ impl Node {
         }
         if expired {
             flags |= CANCELLED;
-            state.cause = Some(deadline_cause(timeout));
+            state.cause = Some(deadline_cause(given));
         }
         Self {
             site,
             name,
             flags: AtomicU32::new(flags),
             deadline: AtomicU64::new(deadline.0),
-            timeout: AtomicU64::new(timeout.0),
+            given: AtomicU32::new(given.to_bits()),
             parent: ParentLink {
                 first: OnceLock::new(),
                 moved: AtomicBool::new(false),
@@ -394,7 +409,7 @@ impl Node {
         if state.cause.is_some() || self.has(CLOSED) {
             return;
         }
-        state.cause = Some(deadline_cause(self.timeout()));
+        state.cause = Some(deadline_cause(self.given()));
         self.raise(CANCELLED);
         drop(state);
         event::cancel_requested(self);
@@ -407,8 +422,8 @@ impl Node {
         Moment(self.deadline.load(Ordering::Acquire))
     }
 
-    fn timeout(&self) -> Moment {
-        Moment(self.timeout.load(Ordering::Relaxed))
+    fn given(&self) -> Given {
+        Given::from_bits(self.given.load(Ordering::Relaxed))
     }
 
     /// The earliest visible deadline, without regard to cancels (rule L2).
@@ -426,7 +441,7 @@ impl Node {
         if self.cancel_called(&mut look) || self.has(CLOSED) {
             return;
         }
-        self.timeout.store(Moment::NEVER.0, Ordering::Relaxed);
+        self.given.store(Given::NOTHING.to_bits(), Ordering::Relaxed);
         self.deadline.store(deadline.0, Ordering::SeqCst);
         self.expire_if_due(&mut look);
         // Everybody below must look again: timers may depend on this deadline (rule L5).
@@ -880,6 +895,6 @@ pub(crate) struct Taken {
     pub(crate) delivered_under: Option<Arc<Node>>,
 }
 
-pub(crate) fn deadline_cause(timeout: Moment) -> Cause {
-    Cause::Deadline { after: (!timeout.is_never()).then(|| Duration::from_nanos(timeout.0)) }
+pub(crate) fn deadline_cause(given: Given) -> Cause {
+    Cause::Deadline { after: given.to_timeout() }
 }

@@ -8,6 +8,8 @@ mod function;
 mod misuse;
 mod options;
 mod spawn;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub(crate) use block::block;

@@ -12,6 +12,8 @@ mod leaks;
 mod nested;
 mod other_macros;
 mod spawns;
+#[cfg(test)]
+mod tests;
 
 use crate::diagnostics::Diagnostics;
 use crate::expand::names;

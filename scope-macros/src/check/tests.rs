@@ -1,0 +1,252 @@
+//! Each mistake, and what is said about it.
+
+use crate::diagnostics::Diagnostics;
+use crate::model::{BlockKind, Runtime};
+use crate::rewrite::{Boundary, Surroundings};
+use crate::{check, parse};
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+
+fn tokens(code: &str) -> TokenStream {
+    code.parse().unwrap()
+}
+
+fn block(kind: BlockKind, code: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let place = Span::call_site();
+    let written = parse::block::block(tokens(code), place, &mut diagnostics);
+    let runtime = Runtime(quote!(rt));
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed };
+    check::block(written, kind, place, &around, &mut diagnostics);
+    diagnostics.messages()
+}
+
+fn attribute(arguments: &str, item: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let arguments = parse::list::list(tokens(arguments), &mut diagnostics);
+    check::function(arguments, parse::item::item(tokens(item)), &mut diagnostics);
+    diagnostics.messages()
+}
+
+fn spawn(code: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let (around, written) = parse::spawn::around(tokens(code));
+    let written = parse::spawn::spawn(written, &mut diagnostics);
+    let runtime = Runtime(quote!(rt));
+    let _model = check::spawn(runtime, around, written, Span::call_site(), &mut diagnostics);
+    diagnostics.messages()
+}
+
+#[track_caller]
+fn scope_says(code: &str, messages: &[&str]) {
+    assert_eq!(block(BlockKind::Scope, code), messages, "scope!({code})");
+}
+
+#[track_caller]
+fn attribute_says(arguments: &str, messages: &[&str]) {
+    assert_eq!(attribute(arguments, "async fn f() {}"), messages, "#[cancel_scope({arguments})]");
+}
+
+#[track_caller]
+fn item_says(item: &str, message: &str) {
+    assert_eq!(attribute("", item), [message], "{item}");
+}
+
+#[track_caller]
+fn spawn_says(code: &str, messages: &[&str]) {
+    assert_eq!(spawn(&format!("@scope (s) {code}")), messages, "spawn!({code})");
+}
+
+#[test]
+fn what_is_right_is_not_complained_about() {
+    for code in [
+        "timeout = 3s, { 1 }",
+        "deadline = at, shield, name = \"x\", cleanup_timeout = 1.5s, fallback = |e| e, |s| { 1 }",
+        "timeout = \"1 m 30 s\", shield = flag, name = format!(\"{x}\"), fallback = continue, { 1 },",
+        "let x = 1; x",
+        "",
+    ] {
+        if !code.is_empty() {
+            scope_says(code, &[]);
+        }
+    }
+    attribute_says("timeout = 3s, scope = s, crate = ::rt, fallback = (),", &[]);
+    attribute_says("", &[]);
+    spawn_says("name = \"x\", background, f()", &[]);
+    spawn_says("in s, f()", &[]);
+    spawn_says("f(),", &[]);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    attribute_says(
+        "timout = \"3s\", sheild, frobnicate, name = 5, timeout = 3",
+        &[
+            "unknown option `timout`; did you mean `timeout`?",
+            "unknown option `sheild`; did you mean `shield`?",
+            "unknown option `frobnicate`; there are `timeout`, `deadline`, `shield`, `name`, `cleanup_timeout`, \
+             `fallback`, `scope` and `crate`",
+            "`5` is no name; write `name = \"5\"`",
+            "`3` has no unit; write \"3s\" or \"3ms\"",
+        ],
+    );
+}
+
+#[test]
+fn options_that_exclude_each_other() {
+    attribute_says(
+        "timeout = 3s, deadline = at",
+        &["`deadline` and `timeout` both bound this scope; keep one, or nest two scopes"],
+    );
+    attribute_says("name = \"a\", name = \"b\"", &["`name` is given twice; keep one"]);
+}
+
+#[test]
+fn values_that_are_none() {
+    attribute_says("timeout", &["`timeout` needs a value; write `timeout = \"3s\"`"]);
+    attribute_says("timeout = ", &["`timeout` needs a value; write `timeout = \"3s\"`"]);
+    attribute_says("timeout = -3s", &["a duration can't be negative; remove the `-`"]);
+    attribute_says("timeout = true", &["`true` is no duration; write \"3s\""]);
+    attribute_says("deadline = 3s", &["`deadline` is an instant; for a length of time write `timeout = 3s`"]);
+    attribute_says("shield = 1", &["`1` is no `bool`; write `shield` or `shield = condition`"]);
+    attribute_says("scope = a.b", &["`scope` introduces a name; write `scope = s`"]);
+    attribute_says("crate = \"rt\"", &["`crate` takes a path; write `crate = rt`"]);
+    attribute_says(
+        "fallback = |a, b| a",
+        &["a fallback takes one value; write `fallback = |cancelled| …`, or `fallback = …` without it"],
+    );
+}
+
+#[test]
+fn punctuation_that_is_missing_or_too_much() {
+    scope_says("timeout = 3s { 1 }", &["a `,` is missing; put one before the body"]);
+    scope_says("timeout = limit { 1 }", &["a `,` is missing; put one before the body"]);
+    scope_says("shield timeout = 3s, { 1 }", &["a `,` is missing; put one before `timeout`"]);
+    scope_says("timeout 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
+    scope_says("timeout: 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
+    scope_says("timeout(3s), { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
+    scope_says("timeout = 3s; { 1 }", &["options end with `,`; write `,` instead of `;`"]);
+    scope_says("timeout = 3s,, { 1 }", &["nothing stands before this `,`; remove it"]);
+    attribute_says("\"3s\"", &["expected an option; give the value a name, as in `timeout = \"3s\"`"]);
+}
+
+#[test]
+fn bodies_that_are_none() {
+    let none = "`scope!` has no body; write it last, in braces: `scope!({ … })`";
+    scope_says("", &[none]);
+    scope_says("timeout = 3s", &[none]);
+    scope_says("{ 1 }, name = \"x\"", &["`name` stands behind the body; write the options first"]);
+    scope_says("{ 1 }, { 2 }", &["`scope!` has one body; join the two"]);
+    scope_says("async { 1 }", &["`scope!` awaits its body in place, like any block; drop `async`"]);
+    scope_says("timeout = 3s, f()", &["a body stands in braces; write `{ … }`"]);
+    scope_says("|s| 1", &["a body stands in braces; write `|s| { … }`"]);
+    scope_says("|s, t| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
+    scope_says("|| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
+    scope_says("move |s| { 1 }", &["`scope!` runs its body in place, like any block; drop `move`"]);
+}
+
+#[test]
+fn options_in_the_wrong_place() {
+    scope_says(
+        "scope = s, { 1 }",
+        &["`scope!` has no option `scope`; name the scope with `|s|` in front of the body"],
+    );
+    scope_says("background, { 1 }", &["`scope!` has no option `background`; it belongs to `spawn!`"]);
+    assert_eq!(
+        block(BlockKind::Shield, "timeout = 3s, { 1 }"),
+        ["`shield!` takes no options; write `scope!(shield, …, { … })` for a shield that can be cancelled"]
+    );
+    spawn_says(
+        "timeout = 3s, f()",
+        &["`spawn!` has no option `timeout`; open a scope in the future: `scope!(timeout = \"3s\", { … })`"],
+    );
+}
+
+#[test]
+fn spawns_that_are_none() {
+    spawn_says("", &["`spawn!` has no future; write `spawn!(future)`"]);
+    spawn_says("f(), g()", &["`spawn!` takes one future; write another `spawn!` for this one"]);
+    spawn_says("f(), name = \"x\"", &["`name` stands behind the future; write the options first"]);
+    spawn_says("bakground, f()", &["unknown option `bakground`; did you mean `background`?"]);
+    spawn_says("background f()", &["a `,` is missing; put one before `f`"]);
+    assert_eq!(
+        spawn("f()"),
+        ["`spawn!` outside of a scope; put it in `scope!` or a `#[cancel_scope]` function, \
+          or name the scope: `spawn!(in s, …)`"]
+    );
+    assert_eq!(
+        spawn("@nested f()"),
+        ["`spawn!` inside a spawned future has no scope of its own; open one there with `scope!({ … })`"]
+    );
+}
+
+#[test]
+fn items_that_cannot_be_served() {
+    item_says(
+        "const fn f() {}",
+        "`#[cancel_scope]` cannot serve a `const fn`: a scope exists at run time only; drop `const`",
+    );
+    item_says(
+        "struct S;",
+        "`#[cancel_scope]` can't serve a struct: a scope is code that runs; put it on an `async fn`",
+    );
+    item_says(
+        "async fn f(&self);",
+        "`#[cancel_scope]` needs a body, and this method is only declared; \
+         put the attribute on the `async fn` in each `impl`",
+    );
+    item_says(
+        "fn f() -> u8 { 1 }",
+        "`#[cancel_scope]` can't serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
+         or put this attribute above the one that took the `async` away",
+    );
+    item_says(
+        "fn f() -> impl Future<Output = u8> { async { 1 } }",
+        "`#[cancel_scope]` can't see the async code of this `fn`; make it `async fn`, \
+         or let its last line be `Box::pin(async move { … })`",
+    );
+}
+
+#[test]
+fn no_input_makes_a_macro_panic() {
+    // All triples of tokens that mean something to us.
+    let words = [
+        "timeout",
+        "in",
+        "crate",
+        "=",
+        ",",
+        ";",
+        "|",
+        "3s",
+        "{ }",
+        "async",
+        "fn",
+        "break",
+        "@",
+        "?",
+        "spawn ! ( )",
+    ];
+    let run = |code: &str| {
+        let Ok(input) = code.parse::<TokenStream>() else { return };
+        crate::expand::block_macro(BlockKind::Scope, input.clone());
+        crate::expand::block_macro(BlockKind::Shield, input.clone());
+        crate::expand::spawn_macro(input.clone());
+        crate::expand::attribute(
+            input.clone(),
+            quote!(
+                async fn f() {}
+            ),
+        );
+        crate::expand::attribute(TokenStream::new(), input);
+    };
+    for a in words {
+        for b in words {
+            for c in words {
+                run(&format!("{a} {b} {c}"));
+            }
+            run(&format!("{{ {a} {b} }}"));
+            run(&format!("{a} {b}, {{ {b} {a} }}"));
+        }
+    }
+}

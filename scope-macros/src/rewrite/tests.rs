@@ -1,0 +1,162 @@
+//! What the walk finds, and what it leaves alone.
+
+use super::{Boundary, Misuse, Surroundings, body};
+use crate::diagnostics::Diagnostics;
+use crate::model::{Exits, Runtime};
+use quote::{ToTokens, quote};
+use syn::{Block, Stmt};
+
+struct Walked {
+    jumps: Vec<String>,
+    exits: Exits,
+    spawns: bool,
+    misuses: Vec<&'static str>,
+    code: String,
+}
+
+fn walk_in(boundary: Boundary, code: &str) -> Walked {
+    let block: Block = syn::parse_str(&format!("{{ {code} }}")).unwrap();
+    let mut statements: Vec<Stmt> = block.stmts;
+    let runtime = Runtime(quote!(rt));
+    let around = Surroundings { runtime: &runtime, level: 0, boundary };
+    let mut diagnostics = Diagnostics::default();
+    let (facts, misuses) = body(&mut statements, &around, &mut diagnostics);
+    assert_eq!(diagnostics.messages(), [""; 0]);
+    Walked {
+        jumps: facts.jumps.iter().map(|jump| jump.landing.to_token_stream().to_string()).collect(),
+        exits: facts.exits,
+        spawns: facts.spawns,
+        misuses: misuses
+            .iter()
+            .map(|misuse| match misuse {
+                Misuse::ValueJump { .. } => "value",
+                Misuse::UnreadableJump { .. } => "unreadable",
+                Misuse::Leak { .. } => "leak",
+                Misuse::Yield { .. } => "yield",
+            })
+            .collect(),
+        code: quote!(#(#statements)*).to_string(),
+    }
+}
+
+fn walk(code: &str) -> Walked {
+    walk_in(Boundary::Crossed, code)
+}
+
+#[test]
+fn a_jump_leaves_unless_something_inside_catches_it() {
+    assert_eq!(walk("break;").jumps, ["break"]);
+    assert_eq!(walk("if a { continue 'l } else { break 'l }").jumps, ["continue 'l", "break 'l"]);
+    assert_eq!(walk("loop { break; continue; }").jumps, [""; 0]);
+    assert_eq!(walk("'l: loop { loop { break 'l; } }").jumps, [""; 0]);
+    assert_eq!(walk("loop { break 'outer; }").jumps, ["break 'outer"]);
+    assert_eq!(walk("'l: { break 'l; }").jumps, [""; 0]);
+    assert_eq!(walk("'l: { break; }").jumps, ["break"]);
+    assert_eq!(walk("while a { continue }").jumps, [""; 0]);
+    assert_eq!(walk("for x in { break } { continue }").jumps, ["break"]);
+    assert_eq!(walk("match a { b if { break } => {}, _ => {} }").jumps, ["break"]);
+    assert_eq!(walk("let Some(x) = y else { continue };").jumps, ["continue"]);
+}
+
+#[test]
+fn each_target_has_one_number() {
+    let walked = walk("if a { break } if b { continue } break;");
+    assert_eq!(walked.jumps, ["break", "continue"]);
+    assert_eq!(walked.code.matches("__jump0 = 1").count(), 2);
+    assert_eq!(walked.code.matches("__jump0 = 2").count(), 1);
+}
+
+#[test]
+fn closures_async_blocks_and_items_are_walls() {
+    let walked = walk("|| { break; return a?; }; async { continue; b? }; fn f() { return; } const { 1 };");
+    assert_eq!(walked.jumps, [""; 0]);
+    assert_eq!(walked.exits, Exits::Never);
+}
+
+#[test]
+fn exits_are_seen_or_suspected() {
+    assert_eq!(walk("f().await").exits, Exits::Never);
+    assert_eq!(walk("f()?;").exits, Exits::Seen);
+    assert_eq!(walk("loop { return; }").exits, Exits::Seen);
+    assert_eq!(walk("println!(\"{}\", a?);").exits, Exits::Seen);
+    assert_eq!(walk("println!(\"{a:?}\");").exits, Exits::Never);
+    assert_eq!(walk("info!(?a, b = ?c, \"text\");").exits, Exits::Never);
+    assert_eq!(walk("bail!(\"x\");").exits, Exits::Seen);
+    assert_eq!(walk("other!(x);").exits, Exits::Hidden);
+    assert_eq!(walk("other!(a => return);").exits, Exits::Seen);
+    assert_eq!(walk("vec![|| a?];").exits, Exits::Never);
+}
+
+#[test]
+fn nested_blocks_pass_on_what_leaves_them() {
+    let walked = walk("scope!({ shield!({ if a { continue } break 'l; }) });");
+    assert_eq!(walked.jumps, ["continue", "break 'l"]);
+    assert_eq!(walked.exits, Exits::Never);
+    assert_eq!(walk("loop { scope!({ break; }); }").jumps, [""; 0]);
+    assert_eq!(walk("scope!({ a?; });").exits, Exits::Seen);
+    assert_eq!(walk("scope!({ spawn!(a); });").exits, Exits::Hidden);
+    assert!(!walk("scope!({ spawn!(a); });").spawns);
+    assert_eq!(walk("scope!(timeout = { break }, fallback = continue, {});").jumps, ["break", "continue"]);
+    assert_eq!(walk("async { scope!({ return; }) };").exits, Exits::Never);
+}
+
+#[test]
+fn in_a_function_blocks_are_left_to_themselves() {
+    let code = "scope ! ({ spawn ! (a) ; }) ; break ;";
+    let walked = walk_in(Boundary::Final, code);
+    assert_eq!(walked.code, walk_in(Boundary::Final, &walked.code).code);
+    assert!(walked.code.contains("spawn ! (a)"));
+    assert_eq!(walked.jumps, [""; 0]);
+    assert!(!walked.spawns);
+}
+
+#[test]
+fn spawns_are_told_their_scope() {
+    assert_eq!(walk("spawn!(f())").code, "spawn ! (@ scope (__scope0) f ())");
+    assert_eq!(
+        walk("rt::spawn!(name = \"x\", f())").code,
+        "rt :: spawn ! (@ scope (__scope0) name = \"x\" , f ())"
+    );
+    assert_eq!(walk("vec![spawn!(a)]").code, "vec ! [spawn ! (@ scope (__scope0) a)]");
+    assert_eq!(walk("|| async { spawn!(a) }").code, "| | async { spawn ! (@ scope (__scope0) a) }");
+    assert_eq!(walk("spawn!(in s, f())").code, "spawn ! (in s , f ())");
+    assert!(!walk("spawn!(in s, f())").spawns);
+    assert_eq!(
+        walk("spawn!(async { spawn!(a) })").code,
+        "spawn ! (@ scope (__scope0) async { spawn ! (@ nested a) })"
+    );
+    assert!(walk("fn f() { spawn!(a) }").code.contains("spawn ! (a)"));
+}
+
+#[test]
+fn select_arms_are_read() {
+    let walked = walk(
+        "tokio::select! { biased; Some(x) = a.recv(), if b => { break } _ = c => continue 'l, else => return, }",
+    );
+    assert_eq!(walked.jumps, ["break", "continue 'l"]);
+    assert_eq!(walked.exits, Exits::Seen);
+    assert_eq!(walked.misuses, [""; 0]);
+}
+
+#[test]
+fn macros_that_cannot_be_read_may_not_jump_out() {
+    assert_eq!(walk("other!(x => break);").misuses, ["unreadable"]);
+    assert_eq!(walk("other!(x => loop { break });").misuses, [""; 0]);
+    assert_eq!(walk("loop { other!(x => break); }").misuses, [""; 0]);
+    assert_eq!(walk("loop { other!(x => break 'l); }").misuses, ["unreadable"]);
+    assert_eq!(walk("'l: loop { other!(x => break 'l); }").misuses, [""; 0]);
+    assert_eq!(walk("other!(x => 'l: loop { loop { break 'l } });").misuses, [""; 0]);
+    assert_eq!(walk("vec![if a { break } else { 1 }; 3];").misuses, [""; 0]);
+}
+
+#[test]
+fn leaks_yields_and_carried_values_are_noted() {
+    assert_eq!(walk("tokio::spawn(a);").misuses, ["leak"]);
+    assert_eq!(walk("::tokio::task::spawn(a);").misuses, ["leak"]);
+    assert_eq!(walk("vec![std::thread::spawn(a)];").misuses, ["leak"]);
+    assert_eq!(walk("spawn(a); s.spawn(b); own::spawn(c);").misuses, [""; 0]);
+    assert_eq!(walk("yield 1;").misuses, ["yield"]);
+    assert_eq!(walk("stream! { for x in y { yield x; } };").misuses, [""; 0]);
+    assert_eq!(walk("break 1;").misuses, ["value"]);
+    assert_eq!(walk("let x = loop { break 1; };").misuses, [""; 0]);
+}
