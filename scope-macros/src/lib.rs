@@ -1,9 +1,9 @@
 //! The procedural macros of `scope-runtime`, which is the crate to depend on: it re-exports them, and documents them.
 //!
-//! One way through the crate, one module per step: [`parse`] turns tokens into syntax and judges nothing; [`check`]
-//! judges, and makes a [`model`] of what was meant; on its way it lets [`rewrite`] walk over the user's code;
-//! [`expand`] prints the model and cannot fail. After a mistake, [`fallback`] prints what is left of the user's code,
-//! so that nothing else turns red.
+//! One way through the crate, one module per step, walked in `pipeline`: `parse` turns tokens into syntax and judges
+//! nothing; `check` judges, and makes a `model` of what was meant, for which it lets `rewrite` walk over the user's
+//! code; `expand` prints the model and cannot fail. After a mistake, `fallback` prints what is left of the user's
+//! code, so that nothing else turns red. `options` is the one table of what can be written in front of a body.
 
 mod check;
 mod diagnostics;
@@ -12,6 +12,7 @@ mod fallback;
 mod model;
 mod options;
 mod parse;
+mod pipeline;
 mod rewrite;
 
 use proc_macro::TokenStream;
@@ -19,26 +20,26 @@ use proc_macro::TokenStream;
 /// `#[cancel_scope(options)]`: documented where `scope-runtime` re-exports it.
 #[proc_macro_attribute]
 pub fn cancel_scope(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand::attribute(arguments.into(), item.into()).into()
+    pipeline::attribute(arguments.into(), item.into()).into()
 }
 
 /// Called by `scope_runtime::scope!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __scope(input: TokenStream) -> TokenStream {
-    expand::block_macro(model::BlockKind::Scope, input.into()).into()
+    pipeline::block_macro(model::BlockKind::Scope, input.into()).into()
 }
 
 /// Called by `scope_runtime::shield!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __shield(input: TokenStream) -> TokenStream {
-    expand::block_macro(model::BlockKind::Shield, input.into()).into()
+    pipeline::block_macro(model::BlockKind::Shield, input.into()).into()
 }
 
 /// Called by `scope_runtime::spawn!`.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __spawn(input: TokenStream) -> TokenStream {
-    expand::spawn_macro(input.into()).into()
+    pipeline::spawn_macro(input.into()).into()
 }

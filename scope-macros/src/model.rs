@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use std::time::Duration;
-use syn::{Expr, Pat, Path, Stmt};
+use syn::{Expr, Pat, Stmt};
 
 /// The path to `scope_runtime`, as the user's crate can name it.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(crate) enum BlockKind {
 pub(crate) enum Setting {
     Timeout(Delay),
     Deadline(Expr),
-    Shield(Option<Expr>),
+    Shield(Expr),
     Name(Expr),
     CleanupTimeout(Delay),
 }
@@ -64,8 +64,7 @@ impl Setting {
             Setting::Timeout(Delay::Computed(value)) | Setting::CleanupTimeout(Delay::Computed(value)) => {
                 Some(value)
             }
-            Setting::Deadline(value) | Setting::Name(value) => Some(value),
-            Setting::Shield(value) => value.as_mut(),
+            Setting::Deadline(value) | Setting::Shield(value) | Setting::Name(value) => Some(value),
             Setting::Timeout(Delay::Literal(_)) | Setting::CleanupTimeout(Delay::Literal(_)) => None,
         }
     }
@@ -206,6 +205,3 @@ pub(crate) enum Into {
     /// `in s`
     Named(Box<Expr>),
 }
-
-/// `crate = path`
-pub(crate) struct CratePath(pub(crate) Path);

@@ -1,6 +1,7 @@
 //! Functions that find their scope by themselves: the innermost one that the calling code is polled in (rule T1).
 
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -218,9 +219,6 @@ pub fn effective_deadline() -> Option<Instant> {
     effective_instant(cancelled, deadline, &mut look)
 }
 
-static MOVE_ON: Site = Site::new(Kind::Scope, "move_on_after", "", 0, 0, "");
-static FAIL: Site = Site::new(Kind::Scope, "fail_after", "", 0, 0, "");
-
 pin_project! {
     /// The future of [`fail_after`].
     #[must_use = "futures do nothing unless they are awaited"]
@@ -240,8 +238,9 @@ pin_project! {
 }
 
 #[track_caller]
-fn bounded<F: Future>(site: &'static Site, timeout: Duration, future: F) -> Block<F, NeverErr> {
-    crate::private::require_runtime(site.name());
+fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> Block<F, NeverErr> {
+    crate::private::require_runtime(name);
+    let site = Site::of_call(Kind::Scope, name, Location::caller());
     let deadline = Moment::now().after(timeout);
     let frame = Frame::new(site, None).with_deadline(deadline, Given::timeout(timeout));
     Block::new(frame, future, NeverErr)
@@ -276,7 +275,7 @@ fn bounded<F: Future>(site: &'static Site, timeout: Duration, future: F) -> Bloc
 /// ```
 #[track_caller]
 pub fn fail_after<F: Future>(timeout: Duration, future: F) -> FailAfter<F> {
-    FailAfter { block: bounded(&FAIL, timeout, future) }
+    FailAfter { block: bounded("fail_after", timeout, future) }
 }
 
 /// Runs a future in a scope with a timeout, and goes on without its value if the time is up (after Trio's
@@ -304,7 +303,7 @@ pub fn fail_after<F: Future>(timeout: Duration, future: F) -> FailAfter<F> {
 /// ```
 #[track_caller]
 pub fn move_on_after<F: Future>(timeout: Duration, future: F) -> MoveOnAfter<F> {
-    MoveOnAfter { block: bounded(&MOVE_ON, timeout, future) }
+    MoveOnAfter { block: bounded("move_on_after", timeout, future) }
 }
 
 impl<F: Future> Future for FailAfter<F> {
@@ -366,13 +365,14 @@ pub trait InScope: Future + Sized {
     /// # Cancellation safety
     ///
     /// It is a boundary: if it is dropped, rule U5 holds.
+    #[track_caller]
     fn in_scope(self, handle: ScopeHandle) -> GuestFuture<Self>;
 }
 
 impl<F: Future> InScope for F {
     fn in_scope(self, handle: ScopeHandle) -> GuestFuture<F> {
-        static GUEST: Site = Site::new(Kind::Guest, "", "", 0, 0, "");
-        let node = Arc::new(Node::new(NodeInit::plain(&GUEST, None)));
+        let site = Site::of_call(Kind::Guest, "", Location::caller());
+        let node = Arc::new(Node::new(NodeInit::plain(site, None)));
         node.link(Some(handle.node), Place::Guest, &mut Look::new());
         GuestFuture { block: Block::new(Frame::rooted(node), self, NeverErr) }
     }

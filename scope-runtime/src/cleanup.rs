@@ -47,15 +47,16 @@ impl Running {
 pub(crate) struct CleanupRun {
     future: Boxed,
     frame: Option<Frame>,
-    /// Bounds the whole cleanup of the scope; handed from one run to the next.
-    timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// Bounds the whole cleanup of a scope, from the first one's start.
+pub(crate) type CleanupTimer = Option<Pin<Box<Sleep>>>;
 
 static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
 
 impl CleanupRun {
-    fn new(future: Boxed, timer: Option<Pin<Box<Sleep>>>) -> Self {
-        Self { future, frame: Some(Frame::new(&CLEANUP, None).shielded()), timer }
+    fn new(future: Boxed) -> Self {
+        Self { future, frame: Some(Frame::new(&CLEANUP, None).shielded()) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
@@ -66,10 +67,6 @@ impl CleanupRun {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(payload)),
         }
-    }
-
-    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready())
     }
 }
 
@@ -90,25 +87,34 @@ enum Step {
 /// Waits for the children of `node`, runs its cleanup, and closes it: children and cleanup alternate until both are
 /// empty (rule U2). Called with the frame of `node` on the poll stack.
 pub(crate) fn poll_ending(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
-    let mut timer = None;
+    let mut timer = node.lock().cleanup_timer.take();
+    if drive(node, &mut timer, cx).is_ready() {
+        return Poll::Ready(());
+    }
+    if timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+        give_up(node);
+        return Poll::Ready(());
+    }
+    node.lock().cleanup_timer = timer;
+    Poll::Pending
+}
+
+fn drive(node: &Arc<Node>, timer: &mut CleanupTimer, cx: &mut Context<'_>) -> Poll<()> {
     loop {
         node.register(cx.waker());
-        match next_step(node, &mut timer) {
+        match next_step(node) {
             Step::Wait => return Poll::Pending,
             Step::Closed => return Poll::Ready(()),
             Step::Run(mut run) => {
-                let polled = run.poll(cx);
-                if polled.is_pending() && run.timed_out(cx) {
-                    give_up(node, run);
-                    return Poll::Ready(());
+                if timer.is_none() {
+                    *timer = node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit)));
                 }
-                match polled {
+                match run.poll(cx) {
                     Poll::Pending => {
                         node.park(run, cx.waker());
                         return Poll::Pending;
                     }
                     Poll::Ready(done) => {
-                        timer = run.timer.take();
                         // Its future is dropped with the frame still on the stack: what it drops belongs to `node`.
                         let dropped = catch_unwind(AssertUnwindSafe(|| drop(run)));
                         node.lock().running = Running::Idle;
@@ -122,7 +128,7 @@ pub(crate) fn poll_ending(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-fn next_step(node: &Arc<Node>, timer: &mut Option<Pin<Box<Sleep>>>) -> Step {
+fn next_step(node: &Arc<Node>) -> Step {
     let parked = {
         let mut state = node.lock();
         match std::mem::replace(&mut state.running, Running::Taken) {
@@ -150,19 +156,16 @@ fn next_step(node: &Arc<Node>, timer: &mut Option<Pin<Box<Sleep>>>) -> Step {
         item
     };
     if let Some(item) = item {
-        let timer =
-            timer.take().or_else(|| node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit))));
-        return Step::Run(Box::new(CleanupRun::new(item.future, timer)));
+        return Step::Run(Box::new(CleanupRun::new(item.future)));
     }
     if node.try_close() { Step::Closed } else { Step::Wait }
 }
 
 /// `cleanup_timeout` has passed: drops the cleanup with all that it opened, and leaves the children to the root.
-fn give_up(node: &Arc<Node>, run: Box<CleanupRun>) {
+fn give_up(node: &Arc<Node>) {
     let (running, rest) = node.give_up();
-    event::cleanup_timed_out(node, rest.len() + 1);
+    event::cleanup_timed_out(node, rest.len() + usize::from(running.is_some()));
     drop_cleanup(node, (running, rest));
-    drop_quietly(node, run);
     orphan::leave_children_to_root(node);
 }
 

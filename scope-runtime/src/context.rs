@@ -140,8 +140,15 @@ impl Frame {
             Where::Local { site, extra, deadline } => {
                 let Extra { name, cleanup_timeout } = extra.take().map(|extra| *extra).unwrap_or_default();
                 let deadline = *deadline;
-                let node =
-                    Arc::new(Node::new(NodeInit { site, name, deadline, given, shield, expired, cleanup_timeout }));
+                let node = Arc::new(Node::new(NodeInit {
+                    site,
+                    name,
+                    deadline,
+                    given,
+                    shield,
+                    expired,
+                    cleanup_timeout,
+                }));
                 self.place = Where::Shared(Arc::clone(&node));
                 node
             }
@@ -215,7 +222,7 @@ impl Stack {
             return;
         }
         let parent = (top > 0).then(|| self.node_at(top - 1));
-        if !node.is_below(parent.as_ref()) || !node.is_linked() {
+        if !node.is_linked_below(parent.as_ref()) {
             node.link(parent.clone(), Place::Inside, look);
         }
         node.begin_pass(parent.as_deref());

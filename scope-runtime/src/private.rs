@@ -148,7 +148,8 @@ impl<S> Options<'_, S> {
             (None, Some(timeout)) => Moment::now().after(timeout),
             (None, None) => Moment::NEVER,
         };
-        let mut frame = Frame::new(site, extra).with_deadline(deadline, timeout.map_or(Given::NOTHING, Given::timeout));
+        let mut frame =
+            Frame::new(site, extra).with_deadline(deadline, timeout.map_or(Given::NOTHING, Given::timeout));
         if shield {
             frame = frame.shielded();
         }
@@ -324,7 +325,7 @@ pub mod classify {
 
             #[doc(hidden)]
             pub trait $trait {
-                fn classify(&self) -> $classify {
+                fn is_err_fn(&self) -> $classify {
                     $classify
                 }
             }
@@ -342,13 +343,17 @@ pub mod classify {
 
     #[doc(hidden)]
     pub trait ReturnsAny: Sized {
-        fn classify(self) -> NeverErr {
+        #[allow(clippy::wrong_self_convention)]
+        fn is_err_fn(self) -> NeverErr {
             NeverErr
         }
     }
 
     impl<R> ReturnsAny for Return<R> {}
 }
+
+pub use classify::{ReturnsAny as ViaAny, ReturnsResult as ViaResult};
+pub use output::{ViaDebug, ViaDisplay, ViaError, ViaFallible, ViaPlain};
 
 /// The type of a child's output, for the choice between fallible and plain.
 pub struct OutputOf<T>(PhantomData<fn() -> T>);

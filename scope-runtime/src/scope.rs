@@ -509,12 +509,12 @@ impl<E: Send + 'static> Spawner<E> {
     /// # Panics
     ///
     /// If there is no tokio runtime here, and there was none where the scope was opened.
+    #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
     where
         F: Future<Output: ChildOutput<E>> + Send + 'static,
     {
-        static SPAWNER: Site = Site::new(Kind::Task, "", "", 0, 0, "");
-        self.spawn_child(Child::new(&SPAWNER, future))
+        self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future))
     }
 
     /// Spawns a child task with a name; else as [`spawn`](Self::spawn).
@@ -522,6 +522,7 @@ impl<E: Send + 'static> Spawner<E> {
     /// # Errors
     ///
     /// [`Closed`] gives the future back if the scope was left.
+    #[track_caller]
     pub fn spawn_named<F>(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -530,8 +531,7 @@ impl<E: Send + 'static> Spawner<E> {
     where
         F: Future<Output: ChildOutput<E>> + Send + 'static,
     {
-        static SPAWNER: Site = Site::new(Kind::Task, "", "", 0, 0, "");
-        self.spawn_child(Child::new(&SPAWNER, future).name(name))
+        self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future).name(name))
     }
 
     fn spawn_child<F>(&self, child: Child<F>) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>

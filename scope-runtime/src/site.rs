@@ -1,9 +1,12 @@
 //! Where a scope, a task or a cleanup was written: static data, one value per place in the source.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::Location;
+use std::sync::{PoisonError, RwLock};
 
 /// What kind of place a [`Site`] describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
     /// An inline `scope!` block.
@@ -45,6 +48,20 @@ impl Site {
         module: &'static str,
     ) -> Self {
         Self { kind, name, file, line, column, module }
+    }
+
+    /// The site of a call that no macro wrote, made once per place.
+    pub(crate) fn of_call(kind: Kind, name: &'static str, at: &'static Location<'static>) -> &'static Self {
+        static CALLS: RwLock<BTreeMap<(Kind, &Location<'_>, &str), &Site>> = RwLock::new(BTreeMap::new());
+        let key = (kind, at, name);
+        let known = CALLS.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        known.unwrap_or_else(|| {
+            let mut calls = CALLS.write().unwrap_or_else(PoisonError::into_inner);
+            calls.entry(key).or_insert_with(|| {
+                // Kept for ever, as the sites of macros are; there are no more of them than places in the source.
+                Box::leak(Box::new(Self::new(kind, name, at.file(), at.line(), at.column(), "")))
+            })
+        })
     }
 
     /// The kind of place.

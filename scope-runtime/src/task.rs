@@ -11,11 +11,11 @@ use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::boundary::NeverErr;
 use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
 use crate::failure::{ErrorText, Failure, FailureKind};
-use crate::boundary::NeverErr;
 use crate::site::{Kind, Site};
 use crate::tree::{ChildEnd, Look, Node, NodeInit, Place};
 

@@ -28,7 +28,7 @@ use slab::Slab;
 use tokio::runtime::Handle;
 
 use crate::cause::{Cancelled, Cause, Who};
-use crate::cleanup::{CleanupItem, Running};
+use crate::cleanup::{CleanupItem, CleanupTimer, Running};
 use crate::deadline::{Given, Moment};
 use crate::event;
 use crate::failure::{Failure, Suppressed};
@@ -91,14 +91,20 @@ struct ParentLink {
     latest: Mutex<Option<Arc<Node>>>,
 }
 
+/// A parent as it is found: borrowed as long as it was never changed.
+enum Parent<'a> {
+    None,
+    First(&'a Arc<Node>),
+    Moved(Arc<Node>),
+}
+
 impl ParentLink {
-    fn with<T>(&self, f: impl FnOnce(Option<&Arc<Node>>) -> T) -> T {
+    fn get(&self) -> Parent<'_> {
         if self.moved.load(Ordering::Acquire) {
-            // Cloned, since `f` may climb on and take the same kind of lock again.
             let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return f(latest.as_ref());
+            return latest.map_or(Parent::None, Parent::Moved);
         }
-        f(self.first.get().and_then(Option::as_ref))
+        self.first.get().and_then(Option::as_ref).map_or(Parent::None, Parent::First)
     }
 
     fn set(&self, parent: Option<Arc<Node>>) {
@@ -144,6 +150,7 @@ pub(crate) struct State {
     watchers: Vec<Waker>,
     pub(crate) cleanup: VecDeque<CleanupItem>,
     pub(crate) running: Running,
+    pub(crate) cleanup_timer: CleanupTimer,
     pub(crate) next_order: u64,
     /// The key of this node in its parent's `inner`.
     key_in_parent: Option<usize>,
@@ -382,15 +389,35 @@ impl Node {
         self.has(CANCELLED | CUT | STOPPED) || self.expire_if_due(look)
     }
 
-    /// Whether a cancel is visible here.
+    /// Whether a cancel is visible here. A loop, since trees of tasks can be deep.
     pub(crate) fn sees_cancel(&self, look: &mut Look) -> bool {
-        self.counts_as_cancelled(look) || self.sees_outer_cancel(look)
+        let mut node = self;
+        loop {
+            if node.counts_as_cancelled(look) {
+                return true;
+            }
+            if node.has(SHIELD) {
+                return false;
+            }
+            match node.parent.get() {
+                Parent::None => return false,
+                Parent::Moved(parent) => return parent.has(CLOSED) || parent.sees_cancel(look),
+                Parent::First(parent) if parent.has(CLOSED) => return true,
+                Parent::First(parent) => node = parent,
+            }
+        }
     }
 
     /// Whether a cancel from outside of this node is visible here.
     pub(crate) fn sees_outer_cancel(&self, look: &mut Look) -> bool {
-        !self.has(SHIELD)
-            && self.parent.with(|parent| parent.is_some_and(|p| p.has(CLOSED) || p.sees_cancel(look)))
+        if self.has(SHIELD) {
+            return false;
+        }
+        match self.parent.get() {
+            Parent::None => false,
+            Parent::Moved(parent) => parent.has(CLOSED) || parent.sees_cancel(look),
+            Parent::First(parent) => parent.has(CLOSED) || parent.sees_cancel(look),
+        }
     }
 
     /// Notices a passed deadline (rule L5), whether or not a timer fired.
@@ -428,11 +455,21 @@ impl Node {
 
     /// The earliest visible deadline, without regard to cancels (rule L2).
     pub(crate) fn effective_deadline(&self) -> Moment {
-        let own = if self.has(CLOSED) { Moment::NEVER } else { self.deadline() };
-        if self.has(SHIELD) {
-            return own;
+        let mut node = self;
+        let mut earliest = Moment::NEVER;
+        loop {
+            if !node.has(CLOSED) {
+                earliest = earliest.min(node.deadline());
+            }
+            if node.has(SHIELD) {
+                return earliest;
+            }
+            match node.parent.get() {
+                Parent::None => return earliest,
+                Parent::Moved(parent) => return earliest.min(parent.effective_deadline()),
+                Parent::First(parent) => node = parent,
+            }
         }
-        self.parent.with(|parent| parent.map_or(own, |p| own.min(p.effective_deadline())))
     }
 
     /// Moves the deadline (rule L3).
@@ -532,22 +569,25 @@ impl Node {
 
     // --- parents and passes ---------------------------------------------------------------------------------------
 
-    /// Whether `parent` is the present parent.
-    pub(crate) fn is_below(&self, parent: Option<&Arc<Self>>) -> bool {
-        self.parent.with(|present| match (present, parent) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
+    /// Whether `parent` is the present parent, and has this node on its list.
+    pub(crate) fn is_linked_below(&self, parent: Option<&Arc<Self>>) -> bool {
+        if self.parent.first.get().is_none() {
+            return false;
+        }
+        match (self.parent.get(), parent) {
+            (Parent::None, None) => true,
+            (Parent::First(present), Some(parent)) => Arc::ptr_eq(present, parent),
+            (Parent::Moved(present), Some(parent)) => Arc::ptr_eq(&present, parent),
             _ => false,
-        })
-    }
-
-    /// Whether the parent, if there is one, has this node on its list.
-    pub(crate) fn is_linked(&self) -> bool {
-        self.parent.first.get().is_some()
+        }
     }
 
     pub(crate) fn parent(&self) -> Option<Arc<Self>> {
-        self.parent.with(|parent| parent.cloned())
+        match self.parent.get() {
+            Parent::None => None,
+            Parent::First(parent) => Some(Arc::clone(parent)),
+            Parent::Moved(parent) => Some(parent),
+        }
     }
 
     /// Hangs this node under `parent` (rules T1, T2, T6); `inner` says that it is polled by the parent's body.

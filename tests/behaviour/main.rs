@@ -6,6 +6,7 @@ mod deadlines;
 mod delivery;
 mod handles;
 mod misuse;
+mod report;
 mod shapes;
 mod shields;
 mod tasks;

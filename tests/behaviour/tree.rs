@@ -249,6 +249,27 @@ fn t1_code_in_a_nested_runtime_polled_in_the_body_is_in_the_scope() {
     assert_eq!(value, "the nested runtime went on");
 }
 
+#[cancel_scope(name = "annotated")]
+async fn name_of_the_current_scope() -> Result<String, Cancelled> {
+    Ok(current().name().into_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_an_annotated_function_is_a_scope_of_its_own() {
+    let names = scope!(name = "outer", {
+        let inner = name_of_the_current_scope().await.unwrap();
+        (inner, current().name().into_owned())
+    });
+    assert_eq!(names.unwrap(), ("annotated".to_owned(), "outer".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_a_future_that_is_made_in_a_scope_and_polled_outside_is_outside() {
+    let made = scope!(name = "outer", { async { try_current().is_none() } });
+    assert!(made.unwrap().await);
+    assert_eq!(poll_once(&mut Box::pin(async { try_current().is_none() })).await, Poll::Ready(true));
+}
+
 // --- T2 ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -880,25 +901,4 @@ async fn t6_a_guest_that_is_polled_in_another_scope_is_below_its_own() {
 fn t6_check_outside_every_scope_is_ok() {
     assert!(check().is_ok());
     assert!(!is_cancelled());
-}
-
-#[cancel_scope(name = "annotated")]
-async fn name_of_the_current_scope() -> Result<String, Cancelled> {
-    Ok(current().name().into_owned())
-}
-
-#[tokio::test(start_paused = true)]
-async fn t1_an_annotated_function_is_a_scope_of_its_own() {
-    let names = scope!(name = "outer", {
-        let inner = name_of_the_current_scope().await.unwrap();
-        (inner, current().name().into_owned())
-    });
-    assert_eq!(names.unwrap(), ("annotated".to_owned(), "outer".to_owned()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn t1_a_future_that_is_made_in_a_scope_and_polled_outside_is_outside() {
-    let made = scope!(name = "outer", { async { try_current().is_none() } });
-    assert!(made.unwrap().await);
-    assert_eq!(poll_once(&mut Box::pin(async { try_current().is_none() })).await, Poll::Ready(true));
 }

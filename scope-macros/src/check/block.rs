@@ -46,8 +46,11 @@ pub(crate) fn block(
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
         BlockKind::Shield => {
             for option in given {
-                let message = "`shield!` takes no options; write `scope!(shield, …, { … })` for a shield that can be cancelled";
-                diagnostics.at(option.name.span(), message);
+                diagnostics.at(
+                    option.name.span(),
+                    "`shield!` takes no options; \
+                     write `scope!(shield, …, { … })` for a shield that can be cancelled",
+                );
             }
             Values::default()
         }

@@ -11,7 +11,7 @@ use crate::rewrite::{self, Boundary, Surroundings};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use std::mem;
-use syn::spanned::Spanned as _;
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{FnArg, ItemFn, PatIdent, Type};
@@ -38,7 +38,7 @@ pub(crate) fn function(
     let (mut item, shape) = served(item, diagnostics)?;
 
     let runtime = Runtime(match crate_path {
-        Some(path) => path.0.into_token_stream(),
+        Some(path) => path.into_token_stream(),
         None => quote!(::scope_runtime),
     });
     let parameters = parameters(&item);
@@ -47,7 +47,7 @@ pub(crate) fn function(
         Shape::Async => None,
         Shape::Boxed | Shape::Entry => item::output(&item.sig, shape).cloned().map(writable),
     };
-    let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), |ty| ty.span());
+    let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), Spanned::span);
     let body = item::async_body(&mut item, shape)?;
     let braces = body.brace_token.span.join();
     let mut statements = mem::take(&mut body.stmts);

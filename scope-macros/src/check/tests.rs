@@ -3,7 +3,7 @@
 use crate::diagnostics::Diagnostics;
 use crate::model::{BlockKind, Runtime};
 use crate::rewrite::{Boundary, Surroundings};
-use crate::{check, parse};
+use crate::{check, parse, pipeline};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 
@@ -229,16 +229,16 @@ fn no_input_makes_a_macro_panic() {
     ];
     let run = |code: &str| {
         let Ok(input) = code.parse::<TokenStream>() else { return };
-        crate::expand::block_macro(BlockKind::Scope, input.clone());
-        crate::expand::block_macro(BlockKind::Shield, input.clone());
-        crate::expand::spawn_macro(input.clone());
-        crate::expand::attribute(
+        pipeline::block_macro(BlockKind::Scope, input.clone());
+        pipeline::block_macro(BlockKind::Shield, input.clone());
+        pipeline::spawn_macro(input.clone());
+        pipeline::attribute(
             input.clone(),
             quote!(
                 async fn f() {}
             ),
         );
-        crate::expand::attribute(TokenStream::new(), input);
+        pipeline::attribute(TokenStream::new(), input);
     };
     for a in words {
         for b in words {

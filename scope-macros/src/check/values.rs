@@ -2,14 +2,14 @@
 
 use super::options::Given;
 use crate::diagnostics::Diagnostics;
-use crate::model::{CratePath, Delay, Fallback, Setting};
+use crate::model::{Delay, Fallback, Setting};
 use crate::options::{Key, Place};
 use crate::parse::duration;
 use crate::parse::list::{RawOption, Value};
 use proc_macro2::{Ident, Span};
 use quote::ToTokens as _;
 use syn::spanned::Spanned as _;
-use syn::{Expr, ExprLit, Lit, Pat, ReturnType, UnOp};
+use syn::{Expr, ExprLit, Lit, Pat, Path, ReturnType, UnOp, parse_quote};
 
 /// What both forms of a scope can be told.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(super) struct Values {
     pub(super) name: Option<String>,
     pub(super) fallback: Option<Box<Fallback>>,
     pub(super) binding: Option<Ident>,
-    pub(super) crate_path: Option<CratePath>,
+    pub(super) crate_path: Option<Path>,
 }
 
 pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Diagnostics) -> Values {
@@ -105,23 +105,20 @@ fn deadline(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     Some(value)
 }
 
-fn shield(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Option<Expr>> {
+fn shield(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     let value = match option.value {
         Value::Given(value) => *value,
-        Value::Missing => return Some(None),
+        Value::Missing => return Some(parse_quote!(true)),
         Value::Unreadable => return None,
     };
     match bare(&value) {
-        Expr::Lit(ExprLit { lit: Lit::Bool(_), .. }) => Some(Some(value)),
-        Expr::Lit(literal) => {
-            let message = format!(
-                "`{}` is no `bool`; write `shield` or `shield = condition`",
-                literal.to_token_stream()
-            );
+        Expr::Lit(literal) if !matches!(literal.lit, Lit::Bool(_)) => {
+            let written = literal.to_token_stream();
+            let message = format!("`{written}` is no `bool`; write `shield` or `shield = condition`");
             diagnostics.at(literal.span(), message);
             None
         }
-        _ => Some(Some(value)),
+        _ => Some(value),
     }
 }
 
@@ -185,10 +182,10 @@ fn binding(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Ident> {
     }
 }
 
-fn crate_path(option: RawOption, diagnostics: &mut Diagnostics) -> Option<CratePath> {
+fn crate_path(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Path> {
     let value = given(Key::Crate, option, diagnostics)?;
     match value {
-        Expr::Path(path) if path.qself.is_none() => Some(CratePath(path.path)),
+        Expr::Path(path) if path.qself.is_none() => Some(path.path),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             let message = format!("`crate` takes a path; write `crate = {}`", text.value());
             diagnostics.at(text.span(), message);

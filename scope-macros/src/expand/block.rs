@@ -1,7 +1,7 @@
 //! `scope!` and `shield!`
 
 use super::{names, options, parts, site};
-use crate::model::{Block, Exits, Form};
+use crate::model::{Block, Form};
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::quote_spanned;
 
@@ -27,8 +27,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let options = options::options(settings, own_scope, rt);
     let binding = parts::binding(binding, &scope);
     let body = parts::braced(&block.body.statements, block.body.braces);
-    let exits = if block.may_return() { block.body.facts.exits } else { Exits::Never };
-    let is_error = parts::is_error(exits, &ret, rt);
+    let is_error = parts::is_error(block.body.facts.exits, &ret, rt);
     let settle = match own_scope {
         Some(scope) => quote_spanned!(at=> #scope.settle),
         None => quote_spanned!(at=> #rt::settle),
@@ -45,10 +44,11 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             (quote_spanned!(at=> __cancelled), quote_spanned!(at=> match #rt::shield_cut(__cancelled) {}))
         }
     };
-    let returned = if block.may_return() {
-        quote_spanned!(at=> return __returned)
+    let (finish, returned) = if block.may_return() {
+        (quote_spanned!(at=> match #rt::finish().await {}), quote_spanned!(at=> return __returned))
     } else {
-        quote_spanned!(at=> match __returned {})
+        // Nothing is ever returned, which needs a type as well: what `finish` never resolves to.
+        (quote_spanned!(at=> #rt::finish().await), quote_spanned!(at=> match __returned {}))
     };
 
     // The unreachable branch keeps a body that always leaves from making our own code unreachable.
@@ -61,7 +61,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             #binding
             #pin
             #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
-            match #rt::finish().await {}
+            #finish
         };
         let __left = match #settle(#rt::block(__options, __body, #is_error).await) {
             #rt::Settled::Finished => #finished,

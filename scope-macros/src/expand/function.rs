@@ -9,7 +9,7 @@ use quote::{ToTokens as _, quote_spanned};
 use syn::{Expr, Stmt};
 
 /// The user's function with a new body; all else is as it was.
-pub(super) fn function(served: Served) -> TokenStream {
+pub(crate) fn function(served: Served) -> TokenStream {
     let Served { mut item, shape, function } = served;
     let body = body(&function);
     if let Some(block) = item::async_body(&mut item, shape) {

@@ -21,8 +21,7 @@ fn call(setting: &Setting, rt: &TokenStream) -> TokenStream {
         Setting::Timeout(length) => delay("timeout", length, rt),
         Setting::CleanupTimeout(length) => delay("cleanup_timeout", length, rt),
         Setting::Deadline(instant) => method("deadline", instant, instant.span()),
-        Setting::Shield(Some(condition)) => method("shield", condition, condition.span()),
-        Setting::Shield(None) => quote_spanned!(Span::mixed_site()=> .shield(true)),
+        Setting::Shield(condition) => method("shield", condition, condition.span()),
         Setting::Name(name) => method("name", name, name.span()),
     }
 }

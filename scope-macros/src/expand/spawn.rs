@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::spanned::Spanned as _;
 
-pub(super) fn spawn(spawn: &Spawn) -> TokenStream {
+pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     // A future that can't be spawned is to be blamed itself.
     let at = Span::mixed_site().located_at(spawn.future.span());
     let rt = &spawn.runtime.private(at);

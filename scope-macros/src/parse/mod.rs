@@ -2,6 +2,7 @@
 
 pub(crate) mod block;
 pub(crate) mod duration;
+mod form;
 pub(crate) mod item;
 pub(crate) mod list;
 pub(crate) mod macros;

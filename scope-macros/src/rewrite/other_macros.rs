@@ -146,9 +146,9 @@ impl Scan {
                 }
                 TokenTree::Punct(punct) if punct.as_char() == '?' => self.exits |= is_operand(before),
                 TokenTree::Group(group) => {
-                    let is_loop = loop_next && group.delimiter() == Delimiter::Brace;
-                    loop_next &= !is_loop;
-                    self.tokens(&group.stream(), in_loop || is_loop);
+                    let looped = loop_next && group.delimiter() == Delimiter::Brace;
+                    loop_next &= !looped;
+                    self.tokens(&group.stream(), in_loop || looped);
                 }
                 TokenTree::Punct(punct) if punct.as_char() == '\'' => {
                     if let [TokenTree::Ident(name), TokenTree::Punct(colon), ..] = &trees[index + 1..]

@@ -1,0 +1,43 @@
+//! One function per macro: parse, check, expand, each step in its own module.
+
+use crate::diagnostics::Diagnostics;
+use crate::model::BlockKind;
+use crate::rewrite::{Boundary, Surroundings};
+use crate::{check, expand, fallback, parse};
+use proc_macro2::{Span, TokenStream};
+
+/// `scope!` and `shield!`
+pub(crate) fn block_macro(kind: BlockKind, input: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let place = Span::call_site();
+    let (runtime, written) = parse::runtime(input);
+    let written = parse::block::block(written, place, &mut diagnostics);
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed };
+    let expanded = check::block(written, kind, place, &around, &mut diagnostics)
+        .map(|model| expand::block(&model, Span::mixed_site()));
+    fallback::expression(expanded, diagnostics)
+}
+
+/// `spawn!`
+pub(crate) fn spawn_macro(input: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let place = Span::call_site();
+    let (runtime, written) = parse::runtime(input);
+    let (around, written) = parse::spawn::around(written);
+    let written = parse::spawn::spawn(written, &mut diagnostics);
+    match check::spawn(runtime, around, written, place, &mut diagnostics) {
+        Ok(model) => fallback::expression(Some(expand::spawn(&model)), diagnostics),
+        Err(future) => fallback::future(future, diagnostics),
+    }
+}
+
+/// `#[cancel_scope]`
+pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let arguments = parse::list::list(arguments, &mut diagnostics);
+    let read = parse::item::item(item.clone());
+    match check::function(arguments, read, &mut diagnostics) {
+        Some(served) => fallback::item(expand::function(served), diagnostics),
+        None => fallback::item(item, diagnostics),
+    }
+}
