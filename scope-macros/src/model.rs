@@ -90,6 +90,8 @@ pub(crate) struct Block {
     pub(crate) body: Body,
     /// How many blocks are around this one in the same expansion. They share one hygiene, so each numbers its names.
     pub(crate) level: usize,
+    /// Whether what it returns is returned by the body of the block around it.
+    pub(crate) inside: bool,
 }
 
 /// What the two blocks differ in.

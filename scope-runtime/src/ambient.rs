@@ -46,7 +46,7 @@ pub fn current() -> ScopeHandle {
     }
 }
 
-/// A handle of the innermost scope, or `None` outside every scope.
+/// A handle of the innermost scope, or `None` outside every scope (rules T1, T5).
 ///
 /// # Examples
 ///
@@ -124,7 +124,11 @@ pub async fn checkpoint() -> Result<(), Cancelled> {
     check()
 }
 
-/// Waits until a cancel is visible in the innermost scope; for ever outside every scope.
+/// Waits until a cancel is visible in the innermost scope (rule T3); for ever outside every scope.
+///
+/// An await of this future is a suspension like any other: if the cancel comes while it waits, the body is dropped
+/// there (rule D2). It is of use in a shield that watches an outer scope through a handle
+/// ([`ScopeHandle::cancelled`]), or in a branch that must react before others do.
 ///
 /// # Cancellation safety
 ///
@@ -220,7 +224,28 @@ pub fn effective_deadline() -> Option<Instant> {
 }
 
 pin_project! {
-    /// The future of [`fail_after`].
+    /// The future of [`fail_after`]; resolves to `Result<F::Output, Cancelled>`.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of a panic of the inner future (rule F2), and if it is polled after it gave its result.
+    ///
+    /// # Cancellation safety
+    ///
+    /// It is a scope of its own: if it is dropped, rule U5 holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{fail_after, FailAfter};
+    /// use std::{future::Ready, time::Duration};
+    ///
+    /// let in_time: FailAfter<Ready<u8>> = fail_after(Duration::from_secs(1), std::future::ready(7));
+    /// assert_eq!(in_time.await.unwrap(), 7);
+    /// # }
+    /// ```
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct FailAfter<F: Future> {
         #[pin]
@@ -229,7 +254,28 @@ pin_project! {
 }
 
 pin_project! {
-    /// The future of [`move_on_after`].
+    /// The future of [`move_on_after`]; resolves to `Option<F::Output>`.
+    ///
+    /// # Panics
+    ///
+    /// With the payload of a panic of the inner future (rule F2), and if it is polled after it gave its result.
+    ///
+    /// # Cancellation safety
+    ///
+    /// It is a scope of its own: if it is dropped, rule U5 holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{move_on_after, MoveOnAfter};
+    /// use std::{future::Pending, time::Duration};
+    ///
+    /// let late: MoveOnAfter<Pending<u8>> = move_on_after(Duration::from_secs(1), std::future::pending());
+    /// assert_eq!(late.await, None);
+    /// # }
+    /// ```
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct MoveOnAfter<F: Future> {
         #[pin]
@@ -327,7 +373,7 @@ fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),
         Left::Panicked(payload) => std::panic::resume_unwind(payload),
-        Left::Finished | Left::Failed(_) => {
+        Left::Finished | Left::Errored(_) | Left::Failed(_) => {
             unreachable!("a plain future has neither a block's end nor children")
         }
     }
@@ -379,7 +425,31 @@ impl<F: Future> InScope for F {
 }
 
 pin_project! {
-    /// The future of [`InScope::in_scope`].
+    /// The future of [`InScope::in_scope`]; resolves to `Result<F::Output, Cancelled>` (rule T6).
+    ///
+    /// # Panics
+    ///
+    /// With the payload of a panic of the inner future (rule F2), and if it is polled after it gave its result.
+    ///
+    /// # Cancellation safety
+    ///
+    /// It is a boundary: if it is dropped, rule U5 holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{current, scope, GuestFuture, InScope};
+    /// use std::future::Ready;
+    ///
+    /// let value = scope!({
+    ///     let guest: GuestFuture<Ready<u8>> = std::future::ready(7).in_scope(current());
+    ///     guest.await.unwrap()
+    /// });
+    /// assert_eq!(value.unwrap(), 7);
+    /// # }
+    /// ```
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct GuestFuture<F: Future> {
         #[pin]

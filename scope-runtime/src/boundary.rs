@@ -28,8 +28,11 @@ use crate::tree::{Hold, Look, Node};
 /// Says whether a body's output is an `Err`, and what it says of itself. A type without size, chosen by the expansion:
 /// a function pointer would be carried in every future.
 pub trait Classify<R>: Copy {
-    /// The error's text, if it is one.
-    fn error(self, value: &R) -> Option<ErrorText>;
+    /// Whether it is an error.
+    fn is_err(self, value: &R) -> bool;
+
+    /// What the error says of itself.
+    fn text(self, value: &R) -> ErrorText;
 }
 
 /// For bodies that end with a mere value.
@@ -37,8 +40,12 @@ pub trait Classify<R>: Copy {
 pub struct NeverErr;
 
 impl<R> Classify<R> for NeverErr {
-    fn error(self, _: &R) -> Option<ErrorText> {
-        None
+    fn is_err(self, _: &R) -> bool {
+        false
+    }
+
+    fn text(self, _: &R) -> ErrorText {
+        ErrorText { text: "a block inside of it failed".to_owned(), source: None }
     }
 }
 
@@ -46,6 +53,8 @@ impl<R> Classify<R> for NeverErr {
 pub enum Left<R> {
     /// The body ended with its enclosing function's value: by `return`, by `?`, or as that function's body.
     Returned(R),
+    /// The same with an error (rule U4).
+    Errored(R),
     /// The body fell off its end, or jumped out of the block.
     Finished,
     /// A child failed; the error has the child's own type.
@@ -65,6 +74,7 @@ pub enum Left<R> {
 enum End<R> {
     Finished,
     Returned(R),
+    Errored(R),
     Panicked(Payload),
     Cut,
 }
@@ -332,6 +342,7 @@ fn end_body<B: Future, C: Classify<B::Output>>(
     end: End<B::Output>,
     classify: C,
 ) {
+    let passed_on = with_stack(|stack| stack.passes_failure()) == Some(true);
     let dropped = drop_body(stage.as_mut(), Stage::Ending { end: None });
     let node = top_node();
     let end = match (end, dropped) {
@@ -347,20 +358,23 @@ fn end_body<B: Future, C: Classify<B::Output>>(
         }
         (end, Ok(())) => end,
     };
-    let end = match (end, node) {
-        (end, None) => end,
-        (end, Some(node)) => {
+    let end = match end {
+        End::Returned(value) if passed_on || classify.is_err(&value) => End::Errored(value),
+        end => end,
+    };
+    let end = match node {
+        None => end,
+        Some(node) => {
             node.begin_ending();
             let end = match end {
                 End::Panicked(payload) => {
                     node.fail(Failure::panic(node.name(), payload));
                     End::Finished
                 }
-                End::Returned(value) => {
-                    if let Some(text) = classify.error(&value) {
-                        node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
-                    }
-                    End::Returned(value)
+                End::Errored(value) => {
+                    let text = classify.text(&value);
+                    node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
+                    End::Errored(value)
                 }
                 end => end,
             };
@@ -383,7 +397,7 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>) -> Poll<Left<R>> {
             return Poll::Ready(match (failure.kind, end) {
                 (FailureKind::Error(error), _) => Left::Failed(error),
                 (FailureKind::Panic(payload), _) => Left::Panicked(payload),
-                (FailureKind::Body, End::Returned(value)) => Left::Returned(value),
+                (FailureKind::Body, End::Errored(value)) => Left::Errored(value),
                 (FailureKind::Body, _) => unreachable!("the body's own failure is kept as its value"),
             });
         }
@@ -395,6 +409,7 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>) -> Poll<Left<R>> {
         return Poll::Ready(match end {
             End::Finished => Left::Finished,
             End::Returned(value) => Left::Returned(value),
+            End::Errored(value) => Left::Errored(value),
             End::Panicked(payload) => Left::Panicked(payload),
             End::Cut => unreachable!("a body that was cut is lost"),
         });

@@ -62,7 +62,31 @@ impl fmt::Display for Who {
 
 /// Why a scope or a task was cancelled (rule W1).
 ///
-/// The first cause of a scope is decided once and stays (rule L6).
+/// The first cause of a scope is decided once and stays (rule L6). `Display` gives the half of a sentence that follows
+/// "cancelled:"; [`source()`](Error::source) of [`Cause::Parent`] is the parent's cause.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{scope, spawn, Cancelled, Cause};
+///
+/// let mut task = None;
+/// let ingest = scope!(timeout = 3s, name = "ingest", {
+///     task = Some(spawn!(name = "fetch", std::future::pending::<()>()));
+///     std::future::pending::<()>().await;
+/// });
+/// let why = |cancelled: &Cancelled| match cancelled.cause() {
+///     Cause::Deadline { after: Some(after), .. } => format!("too slow: {after:?}"),
+///     Cause::Explicit { reason: Some(reason), .. } => format!("asked to: {reason}"),
+///     Cause::Parent(parent) => format!("with its parent {}", parent.scope_name()),
+///     other => other.to_string(),
+/// };
+/// assert_eq!(why(&ingest.unwrap_err()), "too slow: 3s");
+/// assert_eq!(why(&task.unwrap().await.unwrap_err()), "with its parent ingest");
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Cause {
@@ -122,22 +146,78 @@ impl Cancelled {
         Self(Arc::new(Data { who, cause }))
     }
 
-    /// The name of the scope or task that was cancelled.
+    /// The name of the scope or task that was cancelled (rule W1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let late = scope!(timeout = 3s, name = "fetch", { std::future::pending::<()>().await });
+    /// assert_eq!(late.unwrap_err().scope_name(), "fetch");
+    /// # }
+    /// ```
     pub fn scope_name(&self) -> &str {
         &self.0.who.name
     }
 
-    /// Where the scope or task that was cancelled is written.
+    /// Where the scope or task that was cancelled is written (rule W1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let late = scope!(timeout = 3s, name = "fetch", { std::future::pending::<()>().await });
+    /// let cancelled = late.unwrap_err();
+    /// assert_eq!(cancelled.site().file(), file!());
+    /// assert!(cancelled.site().line() < line!());
+    /// # }
+    /// ```
     pub fn site(&self) -> &'static Site {
         self.0.who.site
     }
 
-    /// Why it was cancelled; [`Cause::Parent`] leads on to the enclosing scope.
+    /// Why it was cancelled; [`Cause::Parent`] leads on to the enclosing scope (rule W1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, Cause};
+    ///
+    /// let late = scope!(timeout = 3s, name = "fetch", { std::future::pending::<()>().await });
+    /// assert!(matches!(late.unwrap_err().cause(), Cause::Deadline { .. }));
+    /// # }
+    /// ```
     pub fn cause(&self) -> &Cause {
         &self.0.cause
     }
 
-    /// The cause at the end of the chain of parents.
+    /// The cause at the end of the chain of parents (rule W1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn, Cause};
+    ///
+    /// let mut task = None;
+    /// let _ = scope!(timeout = 3s, {
+    ///     task = Some(spawn!(std::future::pending::<()>()));
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// let cancelled = task.unwrap().await.unwrap_err();
+    /// assert!(matches!(cancelled.cause(), Cause::Parent(_)));
+    /// assert!(matches!(cancelled.root_cause(), Cause::Deadline { .. }));
+    /// # }
+    /// ```
     pub fn root_cause(&self) -> &Cause {
         let mut at = self;
         while let Cause::Parent(parent) = at.cause() {
@@ -146,7 +226,25 @@ impl Cancelled {
         at.cause()
     }
 
-    /// True if the root cause is a deadline: what users of `fail_after` ask.
+    /// True if the root cause is a deadline: what users of [`fail_after`](crate::fail_after) ask (rule W2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let late = scope!(timeout = 3s, { std::future::pending::<()>().await });
+    /// assert!(late.unwrap_err().is_timeout());
+    ///
+    /// let stopped = scope!(timeout = 3s, |s| {
+    ///     s.cancel();
+    ///     std::future::pending::<()>().await
+    /// });
+    /// assert!(!stopped.unwrap_err().is_timeout());
+    /// # }
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self.root_cause(), Cause::Deadline { .. })
     }
@@ -235,6 +333,23 @@ impl Error for Cause {
 
 /// Kind [`TimedOut`](io::ErrorKind::TimedOut) for a deadline, [`Interrupted`](io::ErrorKind::Interrupted) otherwise
 /// (rule W2).
+///
+/// An error that leaves a child, or a body, is a failure even if it wraps a `Cancelled` (rule F2).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::scope;
+/// use std::io;
+///
+/// async fn answer() -> io::Result<u8> {
+///     Ok(scope!(timeout = 1s, { std::future::pending().await })?)
+/// }
+/// assert_eq!(answer().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// # }
+/// ```
 impl From<Cancelled> for io::Error {
     fn from(cancelled: Cancelled) -> Self {
         let kind = if cancelled.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Interrupted };

@@ -373,18 +373,57 @@ where
     C: FnOnce(T) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    /// Takes the value out and forgets the cleanup.
+    /// Takes the value out and forgets the cleanup (rule U3).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{guard, scope};
+    ///
+    /// let rows = scope!({
+    ///     let rows = guard(vec![1, 2], |_| async { unreachable!("it was disarmed") });
+    ///     rows.into_inner()
+    /// });
+    /// assert_eq!(rows.unwrap(), [1, 2]);
+    /// # }
+    /// ```
     pub fn into_inner(mut self) -> T {
         self.armed.take().expect("a guard is armed until it is used up").0
     }
 
     /// Runs the cleanup now and waits for it.
     ///
-    /// It runs as a shielded child task of the innermost scope.
+    /// It runs as a shielded child task of the innermost scope (rule U3); outside every scope, as one of the scope that
+    /// made the guard, or at the [root](crate::root) if that was left.
+    ///
+    /// # Panics
+    ///
+    /// Does not panic. A cleanup that panics is a failure of the scope that runs it (rule F2).
     ///
     /// # Cancellation safety
     ///
-    /// If this future is dropped, the cleanup goes on and its scope waits for it.
+    /// If this future is dropped after its first poll, the cleanup goes on and its scope waits for it. If it is
+    /// dropped before, the guard is dropped with it, which runs the cleanup, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{guard, scope};
+    /// use std::sync::mpsc;
+    ///
+    /// let (tx, rx) = mpsc::channel();
+    /// scope!({
+    ///     let conn = guard(tx, |tx| async move { tx.send("closed").unwrap() });
+    ///     conn.close().await;
+    ///     assert_eq!(rx.try_recv(), Ok("closed")); // before the scope ends
+    /// })
+    /// .unwrap();
+    /// # }
+    /// ```
     pub async fn close(mut self) {
         let Some(cleanup) = self.take_cleanup() else { return };
         let (done, ended) = tokio::sync::oneshot::channel::<()>();

@@ -50,6 +50,8 @@ const EXPIRED: u8 = 1 << 3;
 const ROOTED: u8 = 1 << 4;
 /// The body is being dropped.
 const DROPPING: u8 = 1 << 5;
+/// The body is about to end with the failure of a block inside of it.
+const FAILING: u8 = 1 << 6;
 
 impl Frame {
     pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
@@ -408,6 +410,17 @@ impl Stack {
             frame.flags &= !FINISHED;
             finished
         })
+    }
+
+    /// The block that was just left inside of the innermost frame's body failed, and the body returns its failure.
+    pub(crate) fn pass_failure(&mut self) {
+        if let Some(frame) = self.top_frame() {
+            frame.set(FAILING);
+        }
+    }
+
+    pub(crate) fn passes_failure(&mut self) -> bool {
+        self.top_frame().is_some_and(|frame| frame.has(FAILING))
     }
 
     pub(crate) fn inner_unwound(&mut self) -> bool {

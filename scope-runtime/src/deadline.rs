@@ -102,7 +102,21 @@ impl Given {
     }
 }
 
-/// What `timeout = …` takes: a [`Duration`], or an `Option` of one (`None` is no timeout).
+/// What `timeout = …` takes: a [`Duration`], or an `Option` of one (`None` is no timeout; rule L1).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{remaining, scope};
+/// use std::time::Duration;
+///
+/// let configured: Option<Duration> = None;
+/// let unbounded = scope!(timeout = configured, { remaining() });
+/// assert_eq!(unbounded.unwrap(), None);
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no timeout",
     label = "expected a `Duration` or an `Option<Duration>`",
@@ -110,6 +124,16 @@ impl Given {
 )]
 pub trait IntoTimeout {
     /// The timeout, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::IntoTimeout;
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(Duration::from_secs(3).into_timeout(), Some(Duration::from_secs(3)));
+    /// assert_eq!(None::<Duration>.into_timeout(), None);
+    /// ```
     fn into_timeout(self) -> Option<Duration>;
 }
 
@@ -125,7 +149,22 @@ impl IntoTimeout for Option<Duration> {
     }
 }
 
-/// What `deadline = …` takes: tokio's or std's `Instant`, or an `Option` of one (`None` is no deadline).
+/// What `deadline = …` takes: tokio's or std's `Instant`, or an `Option` of one (`None` is no deadline; rule L1).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{effective_deadline, scope};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+///
+/// let at = Instant::now() + Duration::from_secs(3);
+/// let seen = scope!(deadline = at, { effective_deadline() });
+/// assert_eq!(seen.unwrap(), Some(at));
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no deadline",
     label = "expected an `Instant` or an `Option<Instant>`",
@@ -133,6 +172,16 @@ impl IntoTimeout for Option<Duration> {
 )]
 pub trait IntoDeadline {
     /// The deadline, if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::IntoDeadline;
+    ///
+    /// let now = std::time::Instant::now();
+    /// assert_eq!(now.into_deadline(), Some(tokio::time::Instant::from_std(now)));
+    /// assert_eq!(None::<std::time::Instant>.into_deadline(), None);
+    /// ```
     fn into_deadline(self) -> Option<Instant>;
 }
 

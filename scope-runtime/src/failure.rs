@@ -105,22 +105,119 @@ pub struct Suppressed {
 }
 
 impl Suppressed {
-    /// The name of the task, or of the scope whose body or cleanup failed.
+    /// The name of the task, or of the scope whose body or cleanup failed (rule F2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use scope_runtime::{scope, spawn, ScopeHandle, Suppressed};
+    /// # use std::io::Error;
+    /// # async fn two_failures(handle: &mut Option<ScopeHandle>) -> Result<(), Error> {
+    /// #     let _ = scope!(|s| {
+    /// #         *handle = Some(s.handle());
+    /// #         spawn!(name = "late", async { Err::<(), _>(Error::other("disk full")) });
+    /// #         return Err(Error::other("the first one"));
+    /// #     });
+    /// #     Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let mut handle = None;
+    /// # two_failures(&mut handle).await.unwrap_err();
+    /// # let scope = handle.unwrap();
+    /// // The child "late" fails with "disk full", after another failure of its scope:
+    /// let failure: &Suppressed = &scope.suppressed()[0];
+    /// assert_eq!(failure.task(), "late");
+    /// # }
+    /// ```
     pub fn task(&self) -> &str {
         &self.task
     }
 
-    /// The error's text, the panic's message, or the name of the error's type if it has no text.
+    /// The error's text, the panic's message, or the name of the error's type if it has no text (rule F2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use scope_runtime::{scope, spawn, ScopeHandle, Suppressed};
+    /// # use std::io::Error;
+    /// # async fn two_failures(handle: &mut Option<ScopeHandle>) -> Result<(), Error> {
+    /// #     let _ = scope!(|s| {
+    /// #         *handle = Some(s.handle());
+    /// #         spawn!(name = "late", async { Err::<(), _>(Error::other("disk full")) });
+    /// #         return Err(Error::other("the first one"));
+    /// #     });
+    /// #     Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let mut handle = None;
+    /// # two_failures(&mut handle).await.unwrap_err();
+    /// # let scope = handle.unwrap();
+    /// // The child "late" fails with "disk full", after another failure of its scope:
+    /// let failure: &Suppressed = &scope.suppressed()[0];
+    /// assert_eq!(failure.text(), "disk full");
+    /// # }
+    /// ```
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The text of the error's source, if it has one.
+    /// The text of the error's source, if it has one (rule F2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use scope_runtime::{scope, spawn, ScopeHandle, Suppressed};
+    /// # use std::io::Error;
+    /// # async fn two_failures(handle: &mut Option<ScopeHandle>) -> Result<(), Error> {
+    /// #     let _ = scope!(|s| {
+    /// #         *handle = Some(s.handle());
+    /// #         spawn!(name = "late", async { Err::<(), _>(Error::other("disk full")) });
+    /// #         return Err(Error::other("the first one"));
+    /// #     });
+    /// #     Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let mut handle = None;
+    /// # two_failures(&mut handle).await.unwrap_err();
+    /// # let scope = handle.unwrap();
+    /// // The child "late" fails with "disk full", after another failure of its scope:
+    /// let failure: &Suppressed = &scope.suppressed()[0];
+    /// assert_eq!(failure.source(), None);
+    /// # }
+    /// ```
     pub fn source(&self) -> Option<&str> {
         self.source.as_deref()
     }
 
-    /// Whether it was a panic.
+    /// Whether it was a panic (rule F2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use scope_runtime::{scope, spawn, ScopeHandle, Suppressed};
+    /// # use std::io::Error;
+    /// # async fn two_failures(handle: &mut Option<ScopeHandle>) -> Result<(), Error> {
+    /// #     let _ = scope!(|s| {
+    /// #         *handle = Some(s.handle());
+    /// #         spawn!(name = "late", async { Err::<(), _>(Error::other("disk full")) });
+    /// #         return Err(Error::other("the first one"));
+    /// #     });
+    /// #     Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let mut handle = None;
+    /// # two_failures(&mut handle).await.unwrap_err();
+    /// # let scope = handle.unwrap();
+    /// // The child "late" fails with "disk full", after another failure of its scope:
+    /// let failure: &Suppressed = &scope.suppressed()[0];
+    /// assert!(!failure.is_panic());
+    /// assert_eq!(failure.to_string(), "late failed: disk full");
+    /// # }
+    /// ```
     pub fn is_panic(&self) -> bool {
         self.panicked
     }

@@ -92,6 +92,30 @@ pub mod root {
     }
 
     /// How many orphans the root of the current runtime has; 0 outside a tokio runtime (rule U5).
+    ///
+    /// Of use in tests and at the end of `main`, to show that nothing is left; to wait for it there is [`wait_idle`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{defer, root, scope};
+    /// use std::{future::pending, time::Duration};
+    /// use tokio::time::{sleep, timeout};
+    ///
+    /// let dropped = timeout(Duration::from_secs(1), async {
+    ///     scope!({
+    ///         defer(sleep(Duration::from_secs(5)));
+    ///         pending::<()>().await;
+    ///     })
+    /// });
+    /// assert!(dropped.await.is_err()); // tokio's timeout is no scope: the cleanup goes to the root
+    /// assert_eq!(root::count(), 1);
+    /// root::wait_idle().await;
+    /// assert_eq!(root::count(), 0);
+    /// # }
+    /// ```
     pub fn count() -> usize {
         Handle::try_current().map_or(0, |runtime| tracker(&runtime).len())
     }

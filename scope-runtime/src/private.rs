@@ -200,6 +200,8 @@ impl Future for Finish {
 pub enum Settled<R> {
     /// Leave the function with this value.
     Returned(R),
+    /// Leave the function with this value, which is an error.
+    Failed(R),
     /// The body reached its end, or jumped.
     Finished,
     /// The scope absorbed a cancel.
@@ -210,7 +212,8 @@ fn settle_with<R>(left: Left<R>, convert: impl FnOnce(Box<dyn Any + Send>) -> R)
     match left {
         Left::Returned(value) => Settled::Returned(value),
         Left::Finished => Settled::Finished,
-        Left::Failed(error) => Settled::Returned(convert(error)),
+        Left::Errored(value) => Settled::Failed(value),
+        Left::Failed(error) => Settled::Failed(convert(error)),
         Left::Panicked(payload) => resume_unwind(payload),
         Left::Cancelled { error, .. } => Settled::Cancelled(error),
     }
@@ -236,7 +239,7 @@ pub fn settle_fn<R>(left: Left<R>) -> Result<R, Cancelled> {
 
 fn returned<R>(settled: Settled<R>) -> Result<R, Cancelled> {
     match settled {
-        Settled::Returned(value) => Ok(value),
+        Settled::Returned(value) | Settled::Failed(value) => Ok(value),
         Settled::Cancelled(cancelled) => Err(cancelled),
         Settled::Finished => unreachable!("the body of a function ends with its value"),
     }
@@ -252,6 +255,12 @@ impl<R> Scope<R> {
     pub fn settle_fn(&self, left: Left<R>) -> Result<R, Cancelled> {
         returned(self.settle(left))
     }
+}
+
+/// The block that was just left stands in the body of another one, which ends with its failure (rule U4). The outer
+/// block may not know its return type well enough to tell.
+pub fn pass_failure() {
+    with_stack(context::Stack::pass_failure);
 }
 
 /// The value of a body that reached its end.
@@ -318,14 +327,21 @@ pub mod classify {
             pub struct $classify;
 
             impl<T, E: $bound> Classify<Result<T, E>> for $classify {
-                fn error(self, value: &Result<T, E>) -> Option<ErrorText> {
-                    value.as_ref().err().map($text)
+                fn is_err(self, value: &Result<T, E>) -> bool {
+                    value.is_err()
+                }
+
+                fn text(self, value: &Result<T, E>) -> ErrorText {
+                    match value {
+                        Ok(_) => ErrorText { text: String::new(), source: None },
+                        Err(error) => $text(error),
+                    }
                 }
             }
 
             #[doc(hidden)]
             pub trait $trait {
-                fn is_err_fn(&self) -> $classify {
+                fn classify(&self) -> $classify {
                     $classify
                 }
             }
@@ -343,17 +359,13 @@ pub mod classify {
 
     #[doc(hidden)]
     pub trait ReturnsAny: Sized {
-        #[allow(clippy::wrong_self_convention)]
-        fn is_err_fn(self) -> NeverErr {
+        fn classify(self) -> NeverErr {
             NeverErr
         }
     }
 
     impl<R> ReturnsAny for Return<R> {}
 }
-
-pub use classify::{ReturnsAny as ViaAny, ReturnsResult as ViaResult};
-pub use output::{ViaDebug, ViaDisplay, ViaError, ViaFallible, ViaPlain};
 
 /// The type of a child's output, for the choice between fallible and plain.
 pub struct OutputOf<T>(PhantomData<fn() -> T>);
@@ -416,20 +428,20 @@ pub mod output {
     }
 
     levels! {
-        ViaError: Error, &&&OutputOf<Result<T, E>>, text_of_error;
-        ViaDisplay: Display, &&OutputOf<Result<T, E>>, text_of_display;
-        ViaDebug: Debug, &OutputOf<Result<T, E>>, text_of_debug;
-        ViaFallible: Sized, OutputOf<Result<T, E>>, text_of_any;
+        EndsWithError: Error, &&&OutputOf<Result<T, E>>, text_of_error;
+        EndsWithDisplay: Display, &&OutputOf<Result<T, E>>, text_of_display;
+        EndsWithDebug: Debug, &OutputOf<Result<T, E>>, text_of_debug;
+        EndsWithResult: Sized, OutputOf<Result<T, E>>, text_of_any;
     }
 
     #[doc(hidden)]
-    pub trait ViaPlain<T> {
+    pub trait EndsWithAny<T> {
         fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
         where
             F: Future<Output = T> + Send + 'static;
     }
 
-    impl<T: Send + 'static> ViaPlain<T> for OutputOf<T> {
+    impl<T: Send + 'static> EndsWithAny<T> for OutputOf<T> {
         fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
         where
             F: Future<Output = T> + Send + 'static,

@@ -318,7 +318,7 @@ impl<F: Future, T> Future for ChildTask<F, T> {
                 scope.fail(failure);
                 (Err(cancelled), ChildEnd::Settled)
             }
-            Left::Finished | Left::Failed(_) => {
+            Left::Finished | Left::Errored(_) | Left::Failed(_) => {
                 unreachable!("a child task has neither a block's end nor children")
             }
         };

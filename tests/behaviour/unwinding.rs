@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, Task, cancel_scope, current, defer, guard, is_cancelled, root, scope, shield, spawn,
-    try_current,
+    Cancelled, Cause, ScopeHandle, Task, cancel_scope, current, defer, guard, is_cancelled, root, scope,
+    shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, sleep};
 use tokio::runtime::Builder;
@@ -280,14 +280,8 @@ const WAITED: [&str; 7] = [
     "70 first ends",
 ];
 
-const CUT: [&str; 6] = [
-    "20 body",
-    "20 child gone",
-    "20 second begins",
-    "30 second ends",
-    "30 first begins",
-    "40 first ends",
-];
+const CUT: [&str; 6] =
+    ["20 body", "20 child gone", "20 second begins", "30 second ends", "30 first begins", "40 first ends"];
 
 #[tokio::test(start_paused = true)]
 async fn u2_order_when_the_body_falls_off_its_end() {
@@ -556,7 +550,12 @@ async fn u3_a_child_task_is_a_frame_of_its_own() {
         sleep(100).await;
     })
     .unwrap();
-    log.expect(&["20 the child's end", "20 the child's cleanup begins", "30 the child's cleanup ends", "100 body"]);
+    log.expect(&[
+        "20 the child's end",
+        "20 the child's cleanup begins",
+        "30 the child's cleanup ends",
+        "100 body",
+    ]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -817,7 +816,11 @@ async fn u3_what_a_scope_opened_by_cleanup_owes_goes_to_the_root_at_cleanup_time
     log.say("behind");
     assert_eq!(root::count(), 1);
     root::wait_idle().await;
-    log.expect(&["30 behind", "30 cleanup of the opened scope begins", "80 cleanup of the opened scope ends"]);
+    log.expect(&[
+        "30 behind",
+        "30 cleanup of the opened scope begins",
+        "80 cleanup of the opened scope ends",
+    ]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1158,13 +1161,7 @@ async fn u5_dropped_by_an_abort_is_adopted_by_the_root() {
     assert_eq!(root::count(), 1);
     root::wait_idle().await;
     log.say("idle");
-    log.expect(&[
-        "100 body",
-        "100 child gone",
-        "100 cleanup begins",
-        "130 cleanup ends",
-        "130 idle",
-    ]);
+    log.expect(&["100 body", "100 child gone", "100 cleanup begins", "130 cleanup ends", "130 idle"]);
     assert_eq!(root::count(), 0);
 }
 
@@ -1557,7 +1554,8 @@ fn u5_cleanup_that_the_runtimes_end_cuts_off_is_dropped_and_reported() {
     });
     let handle = runtime.handle().clone();
     drop(runtime);
-    let mut said: Vec<_> = log.entries().iter().map(|entry| entry.split_once(' ').unwrap().1.to_owned()).collect();
+    let mut said: Vec<_> =
+        log.entries().iter().map(|entry| entry.split_once(' ').unwrap().1.to_owned()).collect();
     said.sort();
     assert_eq!(said, ["running cleanup", "waiting cleanup"]);
     let reports = events.warnings().join("\n");

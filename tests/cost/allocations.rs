@@ -68,7 +68,10 @@ fn the_counter_counts() {
     // Without this one the others could pass because nothing is ever counted.
     on_a_new_thread(|| {
         assert_eq!(allocations(|| async { black_box(Box::new(1)) }, 1), 1);
-        assert!(allocations(|| async { scope!({ drop(scope_runtime::current()) }) }, 1) > 0, "a handle is shared");
+        assert!(
+            allocations(|| async { scope!({ drop(scope_runtime::current()) }) }, 1) > 0,
+            "a handle is shared"
+        );
     });
 }
 
@@ -85,7 +88,11 @@ fn a_childless_scope_allocates_nothing_when_it_does_not_suspend() {
 fn a_childless_scope_with_a_timeout_allocates_nothing_when_it_does_not_suspend() {
     on_a_new_thread(|| {
         for use_of_the_thread in ["first", "second", "third"] {
-            assert_eq!(allocations(|| async { scope!(timeout = 1s, { 1 }) }, 1), 0, "{use_of_the_thread} use");
+            assert_eq!(
+                allocations(|| async { scope!(timeout = 1s, { 1 }) }, 1),
+                0,
+                "{use_of_the_thread} use"
+            );
         }
     });
 }
@@ -94,7 +101,11 @@ fn a_childless_scope_with_a_timeout_allocates_nothing_when_it_does_not_suspend()
 fn a_childless_scope_allocates_nothing_when_it_suspends() {
     on_a_new_thread(|| {
         for use_of_the_thread in ["first", "second", "third"] {
-            assert_eq!(allocations(|| async { scope!({ suspend(3).await }) }, 4), 0, "{use_of_the_thread} use");
+            assert_eq!(
+                allocations(|| async { scope!({ suspend(3).await }) }, 4),
+                0,
+                "{use_of_the_thread} use"
+            );
         }
     });
 }

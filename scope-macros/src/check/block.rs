@@ -82,6 +82,7 @@ pub(crate) fn block(
         form,
         body: Body { statements, braces: braced.braces, facts },
         level: around.level,
+        inside: false,
     })
 }
 

@@ -44,12 +44,13 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             (quote_spanned!(at=> __cancelled), quote_spanned!(at=> match #rt::shield_cut(__cancelled) {}))
         }
     };
-    let (finish, returned) = if block.may_return() {
-        (quote_spanned!(at=> match #rt::finish().await {}), quote_spanned!(at=> return __returned))
+    let finish = if block.may_return() {
+        quote_spanned!(at=> match #rt::finish().await {})
     } else {
         // Nothing is ever returned, which needs a type as well: what `finish` never resolves to.
-        (quote_spanned!(at=> #rt::finish().await), quote_spanned!(at=> match __returned {}))
+        quote_spanned!(at=> #rt::finish().await)
     };
+    let returned = returned(block, rt);
 
     // The unreachable branch keeps a body that always leaves from making our own code unreachable.
     let run = quote_spanned! {at=>
@@ -65,7 +66,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
         };
         let __left = match #settle(#rt::block(__options, __body, #is_error).await) {
             #rt::Settled::Finished => #finished,
-            #rt::Settled::Returned(__returned) => #returned,
+            #returned
             #rt::Settled::Cancelled(#cancelled) => #on_cancel,
         };
         __left
@@ -85,6 +86,27 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             let mut #value = #rt::None;
             #run
         }
+    }
+}
+
+/// What happens when the body left the function.
+fn returned(block: &Block, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
+    match (block.may_return(), block.inside) {
+        (false, _) => quote_spanned! {at=>
+            #rt::Settled::Returned(__never) | #rt::Settled::Failed(__never) => match __never {},
+        },
+        (true, false) => quote_spanned! {at=>
+            #rt::Settled::Returned(__returned) | #rt::Settled::Failed(__returned) => return __returned,
+        },
+        // The block around may not know its return type well enough to tell that this is an error.
+        (true, true) => quote_spanned! {at=>
+            #rt::Settled::Returned(__returned) => return __returned,
+            #rt::Settled::Failed(__failed) => {
+                #rt::pass_failure();
+                return __failed;
+            }
+        },
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn error_of(ret: &Ident, rt: &TokenStream) -> TokenStream {
         {
             #[allow(unused_imports)]
             use #rt::classify::*;
-            (&&&#ret).is_err_fn()
+            (&&&#ret).classify()
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStre
     match exits {
         Exits::Never | Exits::Hidden => quote_spanned!(at=> #rt::never_err),
         Exits::Seen => quote_spanned! {at=>
-            { use #rt::{ViaAny as _, ViaResult as _}; (&#ret).is_err_fn() }
+            { use #rt::classify::{ReturnsAny as _, ReturnsResult as _}; (&#ret).classify() }
         },
     }
 }

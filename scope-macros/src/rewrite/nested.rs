@@ -27,6 +27,7 @@ impl Walk<'_> {
             mac.tokens = quote!(@expanded ::core::unreachable!());
             return;
         };
+        block.inside = !self.flow.is_sealed();
         if block.may_return() {
             // A child's failure is passed on by the runtime, which knows it for one.
             self.exits(block.body.facts.exits.max(Exits::Hidden));
