@@ -1,10 +1,10 @@
 //! Functions that find their scope by themselves: the innermost one that the calling code is polled in (rule T1).
 
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::Cancelled;
 use crate::context::{self, Frame, with_stack};
-use crate::deadline::{Given, Moment};
 use crate::scope::{ScopeHandle, effective_instant, remaining_time};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place};
@@ -126,9 +125,9 @@ pub async fn checkpoint() -> Result<(), Cancelled> {
 
 /// Waits until a cancel is visible in the innermost scope (rule T3); for ever outside every scope.
 ///
-/// An await of this future is a suspension like any other: if the cancel comes while it waits, the body is dropped
-/// there (rule D2). It is of use in a shield that watches an outer scope through a handle
-/// ([`ScopeHandle::cancelled`]), or in a branch that must react before others do.
+/// It is ready at the very poll at which the cancel would be delivered, and completion wins (rule D2): the code behind
+/// the await runs on to its next suspension. From inside a shield, watch an outer scope with
+/// [`ScopeHandle::cancelled`]; to ask without waiting there is [`is_cancelled`].
 ///
 /// # Cancellation safety
 ///
@@ -250,6 +249,7 @@ pin_project! {
     pub struct FailAfter<F: Future> {
         #[pin]
         block: Block<F, NeverErr>,
+        timeout: Option<Duration>,
     }
 }
 
@@ -279,21 +279,19 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct MoveOnAfter<F: Future> {
         #[pin]
-        block: Block<F, NeverErr>,
+        inner: FailAfter<F>,
     }
 }
 
 #[track_caller]
-fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> Block<F, NeverErr> {
+fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> FailAfter<F> {
     crate::private::require_runtime(name);
     let site = Site::of_call(Kind::Scope, name, Location::caller());
-    let deadline = Moment::now().after(timeout);
-    let frame = Frame::new(site, None).with_deadline(deadline, Given::timeout(timeout));
-    Block::new(frame, future, NeverErr)
+    FailAfter { block: Block::new(Frame::new(site, None), future, NeverErr), timeout: Some(timeout) }
 }
 
 /// Runs a future in a scope with a timeout, and fails if the time is up: `scope!(timeout = d, { fut.await })` without
-/// a macro (after Trio's `fail_after`; rules L1, D5). The time counts from this call.
+/// a macro (after Trio's `fail_after`; rules L1, D5). The time counts from the first poll.
 ///
 /// # Errors
 ///
@@ -321,11 +319,11 @@ fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> Block
 /// ```
 #[track_caller]
 pub fn fail_after<F: Future>(timeout: Duration, future: F) -> FailAfter<F> {
-    FailAfter { block: bounded("fail_after", timeout, future) }
+    bounded("fail_after", timeout, future)
 }
 
 /// Runs a future in a scope with a timeout, and goes on without its value if the time is up (after Trio's
-/// `move_on_after`; rules L1, D5). The time counts from this call.
+/// `move_on_after`; rules L1, D5). The time counts from the first poll.
 ///
 /// # Panics
 ///
@@ -349,14 +347,18 @@ pub fn fail_after<F: Future>(timeout: Duration, future: F) -> FailAfter<F> {
 /// ```
 #[track_caller]
 pub fn move_on_after<F: Future>(timeout: Duration, future: F) -> MoveOnAfter<F> {
-    MoveOnAfter { block: bounded("move_on_after", timeout, future) }
+    MoveOnAfter { inner: bounded("move_on_after", timeout, future) }
 }
 
 impl<F: Future> Future for FailAfter<F> {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(value_of(ready!(self.project().block.poll(cx))))
+        let mut this = self.project();
+        if let Some(timeout) = this.timeout.take() {
+            this.block.as_mut().bound(timeout);
+        }
+        Poll::Ready(value_of(ready!(this.block.poll(cx))))
     }
 }
 
@@ -364,7 +366,7 @@ impl<F: Future> Future for MoveOnAfter<F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(value_of(ready!(self.project().block.poll(cx))).ok())
+        self.project().inner.poll(cx).map(Result::ok)
     }
 }
 
@@ -372,7 +374,7 @@ fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
     match left {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),
-        Left::Panicked(payload) => std::panic::resume_unwind(payload),
+        Left::Panicked(payload) => resume_unwind(payload),
         Left::Finished | Left::Errored(_) | Left::Failed(_) => {
             unreachable!("a plain future has neither a block's end nor children")
         }
@@ -411,16 +413,82 @@ pub trait InScope: Future + Sized {
     /// # Cancellation safety
     ///
     /// It is a boundary: if it is dropped, rule U5 holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, Cancelled, Cause, InScope, ScopeHandle};
+    /// use tokio::task::JoinHandle;
+    ///
+    /// fn plain_task(scope: ScopeHandle) -> JoinHandle<Result<(), Cancelled>> {
+    ///     tokio::spawn(std::future::pending().in_scope(scope))
+    /// }
+    ///
+    /// let task = scope!(|s| { plain_task(s.handle()) }).unwrap(); // the scope is left: it did not wait
+    /// let cancelled = task.await.unwrap().unwrap_err();
+    /// assert!(matches!(cancelled.cause(), Cause::Closed));
+    /// # }
+    /// ```
     #[track_caller]
     fn in_scope(self, handle: ScopeHandle) -> GuestFuture<Self>;
 }
 
 impl<F: Future> InScope for F {
     fn in_scope(self, handle: ScopeHandle) -> GuestFuture<F> {
-        let site = Site::of_call(Kind::Guest, "", Location::caller());
-        let node = Arc::new(Node::new(NodeInit::plain(site, None)));
-        node.link(Some(handle.node), Place::Guest, &mut Look::new());
-        GuestFuture { block: Block::new(Frame::rooted(node), self, NeverErr) }
+        let guest = guest(handle, Location::caller());
+        GuestFuture { block: Block::new(Frame::rooted(guest), self, NeverErr) }
+    }
+}
+
+fn guest(handle: ScopeHandle, at: &'static Location<'static>) -> Arc<Node> {
+    let node = Arc::new(Node::new(NodeInit::plain(Site::of_call(Kind::Guest, "", at), None)));
+    node.link(Some(handle.node), Place::Guest, &mut Look::new());
+    node
+}
+
+impl ScopeHandle {
+    /// Runs a stretch of code under this scope: [`check()`], [`remaining()`], [`current()`] and the others see the
+    /// scope's cancel, deadline and shield (rule T6). A closure, so that it can't be left open.
+    ///
+    /// For threads and callbacks that nothing carries the context to. What the code registers with
+    /// [`defer`](crate::defer) belongs to the scope; once the scope was left, to the [root](crate::root), and `check()`
+    /// fails with the cause [`Closed`](crate::Cause::Closed).
+    ///
+    /// # Panics
+    ///
+    /// Passes on a panic of the closure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// use scope_runtime::{check, current, scope, ScopeHandle};
+    ///
+    /// fn work(handle: &ScopeHandle) -> bool {
+    ///     handle.run(|| check().is_err())
+    /// }
+    ///
+    /// let seen = scope!({
+    ///     let handle = current();
+    ///     handle.cancel();
+    ///     // another thread, which knows nothing of scopes
+    ///     let seen = tokio::task::spawn_blocking(move || work(&handle));
+    ///     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(seen)).unwrap()
+    /// });
+    /// assert!(seen.unwrap());
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn run<T>(&self, stretch: impl FnOnce() -> T) -> T {
+        let guest = guest(self.clone(), Location::caller());
+        context::enter(Frame::stretch(Arc::clone(&guest)), Waker::noop());
+        let result = catch_unwind(AssertUnwindSafe(stretch));
+        drop(context::leave());
+        guest.unlink(&mut Look::new());
+        result.unwrap_or_else(|payload| resume_unwind(payload))
     }
 }
 

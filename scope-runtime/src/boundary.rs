@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
@@ -20,7 +21,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::cause::Cancelled;
 use crate::cleanup::poll_ending;
 use crate::context::{self, Frame, WakerId, waker_id, with_stack};
-use crate::deadline::Moment;
+use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::orphan;
 use crate::tree::{Hold, Look, Node};
@@ -194,6 +195,13 @@ impl<B: Future, C: Classify<B::Output>> Block<B, C> {
             frame: Some(frame),
             classify,
         }
+    }
+
+    /// Gives the scope a timeout that counts from now (rule L1).
+    pub(crate) fn bound(self: Pin<&mut Self>, timeout: Duration) {
+        let frame = self.project().frame;
+        let deadline = Moment::now().after(timeout);
+        *frame = frame.take().map(|frame| frame.with_deadline(deadline, Given::timeout(timeout)));
     }
 }
 

@@ -1,6 +1,5 @@
 //! Async cleanup: registered by `defer` and `guard`, run at the end of the frame that it belongs to (rules U2, U3).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -163,18 +162,26 @@ fn next_step(node: &Arc<Node>) -> Step {
 
 /// `cleanup_timeout` has passed: drops the cleanup with all that it opened, and leaves the children to the root.
 fn give_up(node: &Arc<Node>) {
-    let (running, rest) = node.give_up();
-    event::cleanup_timed_out(node, rest.len() + usize::from(running.is_some()));
-    drop_cleanup(node, (running, rest));
+    let dropped = drop_cleanup(node);
+    event::cleanup_timed_out(node, dropped);
     orphan::leave_children_to_root(node);
 }
 
-/// Drops cleanup that will never run; panics of destructors are reported.
-pub(crate) fn drop_cleanup(node: &Arc<Node>, (running, rest): (Running, VecDeque<CleanupItem>)) {
+/// Drops cleanup that will never run, and closes the scope. A destructor that panics is a failure. Says how many
+/// cleanups were dropped.
+pub(crate) fn drop_cleanup(node: &Arc<Node>) -> usize {
+    let (running, rest) = node.give_up();
+    let mut dropped = usize::from(running.is_some());
     drop_quietly(node, running);
-    for item in rest {
+    for item in rest.into_iter().rev() {
+        dropped += 1;
         drop_quietly(node, item.future);
     }
+    for item in node.close_early() {
+        dropped += 1;
+        drop_quietly(node, item.future);
+    }
+    dropped
 }
 
 pub(crate) fn drop_quietly<T>(node: &Node, value: T) {
@@ -289,8 +296,10 @@ pub fn defer(cleanup: impl Future<Output = ()> + Send + 'static) {
 /// ```
 pub fn try_defer<F: Future<Output = ()> + Send + 'static>(cleanup: F) -> Result<(), F> {
     let Some(Some((node, _))) = with_stack(context::Stack::cleanup_node) else { return Err(cleanup) };
-    // The frame is on the poll stack: it has not been left.
-    drop(node.push_cleanup(Box::pin(cleanup)));
+    // Only a stretch of code under a scope that was left finds it closed.
+    if let Err(cleanup) = node.push_cleanup(Box::pin(cleanup)) {
+        orphan::run_at_root(Some(&node), cleanup);
+    }
     Ok(())
 }
 

@@ -53,6 +53,9 @@ const DROPPING: u8 = 1 << 5;
 /// The body is about to end with the failure of a block inside of it.
 const FAILING: u8 = 1 << 6;
 
+/// A stretch of code, not a future.
+const STRETCH: u8 = 1 << 7;
+
 impl Frame {
     pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
         let place = Where::Local { site, extra, deadline: Moment::NEVER };
@@ -158,6 +161,16 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// The frame of a stretch of code that was put under a scope with `run`: it has no end that could wait, so what it
+    /// registers goes to the scope.
+    pub(crate) fn stretch(guest: Arc<Node>) -> Self {
+        let mut frame = Self::rooted(guest);
+        frame.set(STRETCH);
+        frame
+    }
+}
+
 /// What tells two wakers apart without a clone; the timer that was polled with one keeps it alive.
 pub(crate) type WakerId = (usize, usize);
 
@@ -251,16 +264,16 @@ impl Stack {
         node
     }
 
-    /// The frame that cleanup is registered with: a scope, a shield or a child task.
-    fn cleanup_frame(&self) -> Option<usize> {
-        let top = self.top()?;
-        // A cleanup registers with the scope that it runs for, whose frame is right below.
-        Some(if self.0[top].frame.kind() == Kind::Cleanup { top - 1 } else { top })
-    }
-
-    /// The node that cleanup is registered with, and whether its body is being dropped.
+    /// The node that cleanup is registered with, and whether its body is being dropped: a scope, a shield or a child
+    /// task.
     pub(crate) fn cleanup_node(&mut self) -> Option<(Arc<Node>, bool)> {
-        let index = self.cleanup_frame()?;
+        let top = self.top()?;
+        let frame = &self.0[top].frame;
+        if frame.has(STRETCH) {
+            return Some((frame.node()?.parent()?, false));
+        }
+        // A cleanup registers with the scope that it runs for, whose frame is right below.
+        let index = if frame.kind() == Kind::Cleanup { top - 1 } else { top };
         let dropping = self.0[index].frame.has(DROPPING);
         Some((self.node_at(index), dropping))
     }

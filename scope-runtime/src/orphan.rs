@@ -13,6 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::cleanup::{drop_cleanup, poll_ending};
 use crate::context::{self, Frame};
 use crate::event;
+use crate::site::Kind;
 use crate::tree::{ChildEnd, Look, Node};
 
 /// The trackers of the runtimes that have, or had, orphans at their root.
@@ -132,7 +133,10 @@ pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
             if scope.is_given_up() {
                 break;
             }
-            key = scope.add_child(node, false);
+            // A cleanup is no scope: nobody waits at its end, but at that of the scope that it runs for.
+            if scope.site().kind() != Kind::Cleanup {
+                key = scope.add_child(node, false);
+            }
             if key.is_some() {
                 adopter = Some(scope);
                 break;
@@ -213,12 +217,10 @@ impl Future for Orphan {
 impl Drop for Orphan {
     fn drop(&mut self) {
         if !self.done {
-            let (running, rest) = self.node.give_up();
-            let lost = rest.len() + usize::from(running.is_some());
+            let lost = drop_cleanup(&self.node);
             if lost > 0 {
                 event::cleanup_lost(&self.node, lost);
             }
-            drop_cleanup(&self.node, (running, rest));
         }
         if let Some((adopter, key)) = self.adopter.take() {
             adopter.child_ended(key, ChildEnd::Settled);

@@ -101,7 +101,10 @@ impl ScopeHandle {
         self.node.cancel(Cause::Explicit { reason: Some(reason.into()), at: Location::caller() })
     }
 
-    /// Requests cancellation without any grace (rule G2).
+    /// Requests cancellation without any grace (rule G2); scopes have no grace yet, so it is the same as
+    /// [`cancel`](Self::cancel).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -143,6 +146,11 @@ impl ScopeHandle {
 
     /// Turns the scope's shield on or off (rules T4, S1).
     ///
+    /// Turned off while an outer scope is cancelled, it makes that cancel visible at once. For a block that is shielded
+    /// as a whole there is [`shield!`](crate::shield).
+    ///
+    /// # Examples
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
@@ -165,6 +173,25 @@ impl ScopeHandle {
     }
 
     /// Whether a cancel is visible in this scope: its own, or one from outside that no shield hides (rules T3, L5).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let value = scope!(|outer| {
+    ///     scope!(|inner| {
+    ///         outer.cancel();
+    ///         assert!(inner.is_cancelled());
+    ///         inner.set_shield(true);
+    ///         assert!(!inner.is_cancelled());
+    ///     })
+    /// });
+    /// assert!(value.is_ok()); // no suspension, so nothing was cut
+    /// # }
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.node.sees_cancel(&mut Look::new())
     }
@@ -172,16 +199,50 @@ impl ScopeHandle {
     /// Whether this scope itself was asked to stop: by `cancel()`, or by its own deadline while it was open.
     ///
     /// A failure, which ends the scope too (rule F2), does not count; nor does a cancel from outside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let _ = scope!(|outer| {
+    ///     scope!(|inner| {
+    ///         outer.cancel();
+    ///         assert!(outer.cancel_called() && !inner.cancel_called());
+    ///         assert!(inner.is_cancelled());
+    ///     })
+    /// });
+    /// # }
+    /// ```
     pub fn cancel_called(&self) -> bool {
         self.node.cancel_called(&mut Look::new())
     }
 
     /// Whether the scope was left (rule F7).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let handle = scope!(|s| {
+    ///     assert!(!s.is_closed());
+    ///     s.handle()
+    /// });
+    /// let handle = handle.unwrap();
+    /// assert!(handle.is_closed());
+    /// assert!(!handle.cancel(), "there is nothing left to cancel");
+    /// # }
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.node.is_closed()
     }
 
-    /// Waits until a cancel is visible in this scope, or until the scope was left.
+    /// Waits until a cancel is visible in this scope, or until the scope was left (rules T3, F7).
     ///
     /// # Cancellation safety
     ///
@@ -190,19 +251,17 @@ impl ScopeHandle {
     /// # Examples
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
-    /// use scope_runtime::{current, scope};
+    /// use scope_runtime::{scope, shield};
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
     ///
-    /// let mut watcher = None;
-    /// let _ = scope!({
-    ///     let handle = current();
-    ///     watcher = Some(tokio::task::spawn_blocking({
-    ///         let handle = handle.clone();
-    ///         move || handle.is_cancelled()
-    ///     }));
-    ///     handle.cancel();
-    ///     handle.cancelled().await; // completes at once: completion wins over the cancel (rule D2)
+    /// let start = Instant::now();
+    /// let _ = scope!(timeout = 1s, |job| {
+    ///     // Work that finishes whatever happens, and hurries up when its job was cancelled:
+    ///     shield!({ job.cancelled().await });
+    ///     assert_eq!(start.elapsed(), Duration::from_secs(1));
     /// });
     /// # }
     /// ```
@@ -210,7 +269,7 @@ impl ScopeHandle {
         Watch { node: &self.node, done: |node| node.is_closed() || node.sees_cancel(&mut Look::new()) }.await;
     }
 
-    /// Waits until the scope's body is gone: it ended, or it was dropped; children and cleanup may still run.
+    /// Waits until the scope's body is gone: it ended, or it was dropped; children and cleanup may still run (rule U2).
     ///
     /// # Cancellation safety
     ///
@@ -221,17 +280,42 @@ impl ScopeHandle {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// use scope_runtime::{current, scope};
+    /// use scope_runtime::{scope, spawn};
     ///
-    /// let handle = scope!({ current() }).unwrap();
-    /// handle.delivered().await;
+    /// let mut watcher = None;
+    /// scope!(|s| {
+    ///     let handle = s.handle();
+    ///     watcher = Some(spawn!(async move {
+    ///         handle.delivered().await; // the body has ended; its scope waits for this child
+    ///         handle.is_closed()
+    ///     }));
+    /// })
+    /// .unwrap();
+    /// assert_eq!(watcher.unwrap().await.unwrap(), false);
     /// # }
     /// ```
     pub async fn delivered(&self) {
         Watch { node: &self.node, done: |node| node.is_delivered() }.await;
     }
 
-    /// The scope's own deadline; an enclosing scope may have an earlier one.
+    /// The scope's own deadline, set by `timeout` or `deadline` (rule L1); an enclosing scope may have an earlier one.
+    ///
+    /// The one that counts is [`effective_deadline`](Self::effective_deadline).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    ///
+    /// let start = Instant::now();
+    /// let seen = scope!(timeout = 10s, { scope!(timeout = 60s, |s| { s.deadline() }).unwrap() });
+    /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(60)));
+    /// # }
+    /// ```
     pub fn deadline(&self) -> Option<Instant> {
         self.node.deadline().instant()
     }
@@ -239,6 +323,23 @@ impl ScopeHandle {
     /// The earliest deadline that counts here: over this scope and all visible ones around it (rule L2).
     ///
     /// Once a cancel is visible, it is an instant that is not in the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    ///
+    /// let start = Instant::now();
+    /// let seen = scope!(timeout = 10s, {
+    ///     scope!(timeout = 60s, |s| { s.effective_deadline() }).unwrap()
+    /// });
+    /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(10)));
+    /// # }
+    /// ```
     pub fn effective_deadline(&self) -> Option<Instant> {
         let mut look = Look::new();
         let deadline = self.node.effective_deadline();
@@ -248,6 +349,24 @@ impl ScopeHandle {
 
     /// The time that is left until the effective deadline: `None` without one, zero once a cancel is visible
     /// (rule L2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    /// use std::time::Duration;
+    /// use tokio::time::sleep;
+    ///
+    /// let _ = scope!(timeout = 10s, |s| {
+    ///     sleep(Duration::from_secs(4)).await;
+    ///     assert_eq!(s.remaining(), Some(Duration::from_secs(6)));
+    ///     s.cancel();
+    ///     assert_eq!(s.remaining(), Some(Duration::ZERO));
+    /// });
+    /// # }
+    /// ```
     pub fn remaining(&self) -> Option<Duration> {
         let mut look = Look::new();
         let deadline = self.node.effective_deadline();
@@ -255,17 +374,65 @@ impl ScopeHandle {
         remaining_time(cancelled, deadline, &mut look)
     }
 
-    /// The failures that came after the first one (rule F2).
+    /// The failures that came after the first one, in the order in which they came (rule F2).
+    ///
+    /// They are kept with the scope, and can be read after it was left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn, ScopeHandle};
+    /// use std::io;
+    ///
+    /// async fn fail(handle: &mut Option<ScopeHandle>) -> Result<(), io::Error> {
+    ///     let _ = scope!(|s| {
+    ///         *handle = Some(s.handle());
+    ///         spawn!(name = "late", async { Err::<(), _>(io::Error::other("disk full")) });
+    ///         Err::<(), _>(io::Error::other("bad input"))?; // the first failure: it leaves
+    ///     });
+    ///     Ok(())
+    /// }
+    /// let mut handle = None;
+    /// assert_eq!(fail(&mut handle).await.unwrap_err().to_string(), "bad input");
+    /// assert_eq!(handle.unwrap().suppressed()[0].to_string(), "late failed: disk full");
+    /// # }
+    /// ```
     pub fn suppressed(&self) -> Vec<Suppressed> {
         self.node.suppressed()
     }
 
     /// The scope's name: what `name = …` said, the function's name, or "scope".
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// assert_eq!(scope!(name = "job", |s| { s.name() }).unwrap(), "job");
+    /// assert_eq!(scope!(|s| { s.name() }).unwrap(), "scope");
+    /// # }
+    /// ```
     pub fn name(&self) -> Cow<'static, str> {
         self.node.name()
     }
 
-    /// Where the scope is written.
+    /// Where the scope is written (rule W1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, Kind};
+    ///
+    /// let site = scope!(|s| { s.site() }).unwrap();
+    /// assert_eq!((site.file(), site.kind()), (file!(), Kind::Scope));
+    /// # }
+    /// ```
     pub fn site(&self) -> &'static Site {
         self.node.site()
     }
@@ -363,7 +530,24 @@ impl<R> Scope<R> {
         let _ = self.inner.handle.set(ScopeHandle::new(node));
     }
 
-    /// A handle that can be kept, cloned and sent.
+    /// A handle that can be kept, cloned and sent, to threads and out of the block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let stopped = scope!(|s| {
+    ///     let handle = s.handle();
+    ///     let thread = std::thread::Builder::new().spawn(move || handle.cancel_with("from a thread")).unwrap();
+    ///     assert!(thread.join().unwrap());
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// assert!(stopped.unwrap_err().to_string().contains("from a thread"));
+    /// # }
+    /// ```
     pub fn handle(&self) -> ScopeHandle {
         ScopeHandle::clone(self)
     }
@@ -417,18 +601,53 @@ fn downcast<E: 'static>(error: Box<dyn Any + Send>) -> Box<E> {
     error.downcast().expect("converters are kept by the type of the error")
 }
 
-/// A return type as a [`Spawner`] sees it: which error it carries.
+/// A return type as a [`Spawner`] sees it: which error it carries (rule F4).
 ///
-/// Known for `Result<T, E>`, and with [`Infallible`] for `()`, `Option<T>` and plain values of std.
+/// Known for `Result<T, E>`, and with [`Infallible`] for `()`, `Option<T>` and plain values of std. Implement it for a
+/// return type of your own to use [`Scope::spawner`] in functions that have it.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{scope, ReturnType};
+/// use std::convert::Infallible;
+///
+/// struct Answer(u8);
+///
+/// impl ReturnType for Answer {
+///     type Error = Infallible; // it carries none: children must be plain
+///
+///     fn from_error(error: Infallible) -> Self {
+///         match error {}
+///     }
+/// }
+///
+/// async fn answer() -> Answer {
+///     let seven = scope!(|s| { s.spawner().spawn(async { 7_u8 }).unwrap().await.unwrap() });
+///     Answer(seven.unwrap())
+/// }
+/// assert_eq!(answer().await.0, 7);
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a scope in a function that returns `{Self}` has no `spawner()`",
     note = "use `spawn!(in s, …)`, or let the function return `()` or a `Result`"
 )]
 pub trait ReturnType {
-    /// The error that the function can return.
+    /// The error that the function can return: that of [`Scope::spawner`]'s `Spawner`.
     type Error: Send + 'static;
 
     /// The return value for an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::ReturnType;
+    ///
+    /// assert_eq!(Result::<u8, &str>::from_error("late"), Err("late"));
+    /// ```
     fn from_error(error: Self::Error) -> Self;
 }
 
@@ -454,7 +673,32 @@ impl<R> fmt::Debug for Scope<R> {
     }
 }
 
-/// A function's return type that can carry a child's error.
+/// A function's return type that can carry a child's error of type `E` (rule F4).
+///
+/// Known for `Result<T, E2>` with `E2: From<E>`, as for `?`. It is what decides whether a fallible child compiles:
+///
+/// ```compile_fail,E0277
+/// # use scope_runtime::{scope, spawn};
+/// async fn no_place_for_an_error() {
+///     let _ = scope!({ spawn!(async { "7x".parse::<u8>() }); });
+/// }
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{scope, spawn};
+/// use std::error::Error;
+///
+/// async fn parse() -> Result<(), Box<dyn Error + Send + Sync>> {
+///     let _ = scope!({ spawn!(async { "7x".parse::<u8>() }); });
+///     Ok(())
+/// }
+/// assert_eq!(parse().await.unwrap_err().to_string(), "invalid digit found in string");
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the function around this scope returns `{Self}`, which can't carry the child's error `{E}`",
     label = "this child's output is a `Result`, so it can fail the scope",
@@ -462,6 +706,14 @@ impl<R> fmt::Debug for Scope<R> {
 )]
 pub trait FromFailure<E> {
     /// The return value for a failed child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::FromFailure;
+    ///
+    /// assert_eq!(Result::<u8, String>::from_failure("late"), Err("late".to_owned()));
+    /// ```
     fn from_failure(error: E) -> Self;
 }
 
@@ -474,7 +726,7 @@ impl<T, E, E2: From<E>> FromFailure<E> for Result<T, E2> {
 /// Spawns into a scope from anywhere: `Clone + Send + Sync + 'static` (rule F7).
 ///
 /// Got from [`Scope::spawner`]; `E` is the error type of the function around the scope
-/// ([`Infallible`] where it has none).
+/// ([`Infallible`] where it has none). In the block itself [`spawn!`](crate::spawn) is shorter and takes every type.
 ///
 /// # Examples
 ///
@@ -509,6 +761,26 @@ impl<E: Send + 'static> Spawner<E> {
     /// # Panics
     ///
     /// If there is no tokio runtime here, and there was none where the scope was opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, Spawner};
+    /// use std::io;
+    ///
+    /// fn from_elsewhere(spawner: Spawner<io::Error>) {
+    ///     // An error of this child fails the scope, and leaves the function around it.
+    ///     drop(spawner.spawn(async { Err::<(), _>(io::Error::other("disk full")) }));
+    /// }
+    ///
+    /// async fn serve() -> io::Result<()> {
+    ///     Ok(scope!(|s| { from_elsewhere(s.spawner()) })?)
+    /// }
+    /// assert_eq!(serve().await.unwrap_err().to_string(), "disk full");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
     where
@@ -517,11 +789,30 @@ impl<E: Send + 'static> Spawner<E> {
         self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future))
     }
 
-    /// Spawns a child task with a name; else as [`spawn`](Self::spawn).
+    /// Spawns a child task with a name, for errors and events; else as [`spawn`](Self::spawn).
     ///
     /// # Errors
     ///
     /// [`Closed`] gives the future back if the scope was left.
+    ///
+    /// # Panics
+    ///
+    /// If there is no tokio runtime here, and there was none where the scope was opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let name = scope!(|s| {
+    ///     let task = s.spawner().spawn_named("fetch", async { 7 }).unwrap();
+    ///     task.name()
+    /// });
+    /// assert_eq!(name.unwrap(), "fetch");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn_named<F>(
         &self,
@@ -546,7 +837,19 @@ impl<E: Send + 'static> Spawner<E> {
         })
     }
 
-    /// The scope's handle.
+    /// A handle of the scope that it spawns into.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let spawner = scope!(|s| { s.spawner() }).unwrap();
+    /// assert!(spawner.handle().is_closed());
+    /// # }
+    /// ```
     pub fn handle(&self) -> ScopeHandle {
         self.handle.clone()
     }
@@ -564,7 +867,32 @@ impl<E> fmt::Debug for Spawner<E> {
     }
 }
 
-/// What a child of a [`Spawner<E>`] may end with: a `Result` whose error becomes an `E`, or a plain value.
+/// What a child of a [`Spawner<E>`] may end with: a `Result` whose error becomes an `E`, or a plain value (rule F4).
+///
+/// Known for `Result<T, E2>` with `E: From<E2>`, and for `()`, `Option`, `Vec`, `Box`, tuples and plain values of std.
+/// Implement it for an output of your own, or spawn with `spawn!(in s, …)`, which takes every type.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{scope, ChildOutput};
+///
+/// struct Page(&'static str);
+///
+/// impl<E> ChildOutput<E> for Page {
+///     type Value = Self;
+///
+///     fn into_value(self) -> Result<Self, E> {
+///         Ok(self) // a plain value: it can't fail the scope
+///     }
+/// }
+///
+/// let page = scope!(|s| { s.spawner().spawn(async { Page("hello") }).unwrap().await.unwrap() });
+/// assert_eq!(page.unwrap().0, "hello");
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child with the output `{Self}` can't be spawned through a `Spawner<{E}>`",
     note = "a fallible child needs `{E}: From<its error>`; another output can be had with `spawn!(in s, …)`, or be put into a `Vec` or an `Option`"
@@ -578,6 +906,17 @@ pub trait ChildOutput<E> {
     /// # Errors
     ///
     /// The child's error, converted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::ChildOutput;
+    ///
+    /// let failed: Result<u8, String> = Err::<u8, _>("late").into_value();
+    /// assert_eq!(failed, Err("late".to_owned()));
+    /// let plain: Result<u8, String> = 7_u8.into_value();
+    /// assert_eq!(plain, Ok(7));
+    /// ```
     fn into_value(self) -> Result<Self::Value, E>;
 }
 

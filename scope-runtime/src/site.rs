@@ -5,7 +5,25 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::{PoisonError, RwLock};
 
-/// What kind of place a [`Site`] describes.
+/// What kind of place a [`Site`] describes (rule W1).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::{current, scope, spawn, Kind};
+///
+/// let mut task = None;
+/// let block = scope!({
+///     task = Some(spawn!(std::future::pending::<()>()));
+///     current().cancel();
+///     std::future::pending::<()>().await;
+/// });
+/// assert_eq!(block.unwrap_err().site().kind(), Kind::Scope);
+/// assert_eq!(task.unwrap().await.unwrap_err().site().kind(), Kind::Task);
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -26,7 +44,20 @@ pub enum Kind {
 /// One place in the source: kind, name and location.
 ///
 /// Kept in the frame of whatever runs there, so that errors, events and tools can say *where* without any cost at
-/// run time.
+/// run time (rule W1). `Display` gives `file:line`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::scope;
+///
+/// let site = scope!(name = "job", |s| { s.site() }).unwrap();
+/// assert_eq!(site.name(), "job");
+/// assert_eq!(site.to_string(), format!("{}:{}", site.file(), site.line()));
+/// # }
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Site {
     kind: Kind,
@@ -38,7 +69,18 @@ pub struct Site {
 }
 
 impl Site {
-    /// Describes a place; an empty name stands for "unnamed".
+    /// Describes a place; an empty name stands for "unnamed", an empty file for an unknown place.
+    ///
+    /// Sites come from the macros; this is for code that does without them, and for tests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.to_string(), "src/a.rs:12");
+    /// ```
     pub const fn new(
         kind: Kind,
         name: &'static str,
@@ -65,11 +107,30 @@ impl Site {
     }
 
     /// The kind of place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.kind(), Kind::Task);
+    /// ```
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
     /// The name that was written there, or a generic one for the kind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// static UNNAMED: Site = Site::new(Kind::Task, "", "src/a.rs", 14, 5, "app::a");
+    /// assert_eq!((FETCH.name(), UNNAMED.name()), ("fetch", "task"));
+    /// ```
     pub const fn name(&self) -> &'static str {
         if !self.name.is_empty() {
             return self.name;
@@ -84,21 +145,57 @@ impl Site {
     }
 
     /// The source file, as the compiler names it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.file(), "src/a.rs");
+    /// ```
     pub const fn file(&self) -> &'static str {
         self.file
     }
 
     /// The line, counted from 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.line(), 12);
+    /// ```
     pub const fn line(&self) -> u32 {
         self.line
     }
 
     /// The column, counted from 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.column(), 5);
+    /// ```
     pub const fn column(&self) -> u32 {
         self.column
     }
 
-    /// The module path.
+    /// The module path; empty for a call that no macro wrote.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{Kind, Site};
+    ///
+    /// static FETCH: Site = Site::new(Kind::Task, "fetch", "src/a.rs", 12, 5, "app::a");
+    /// assert_eq!(FETCH.module(), "app::a");
+    /// ```
     pub const fn module(&self) -> &'static str {
         self.module
     }

@@ -25,6 +25,16 @@ use crate::tree::{ChildEnd, Look, Node, NodeInit, Place};
 /// itself leaves the scope (rule F2). Dropping a `Task` neither cancels nor detaches the child: the scope owns it, and
 /// waits for it (rule F1); its value is dropped when it is ready.
 ///
+/// # Errors
+///
+/// It resolves to [`Cancelled`] with the cause [`Cause::Parent`] if the child was cut with its scope, [`Cause::Task`]
+/// after [`cancel`](Self::cancel), [`Cause::TaskFailed`] or [`Cause::TaskPanicked`] if the child itself failed, and
+/// [`Cause::Runtime`] if the runtime shut down.
+///
+/// # Panics
+///
+/// If it is polled after it gave its result.
+///
 /// # Cancellation safety
 ///
 /// Awaiting `&mut task` loses nothing if that future is dropped.
@@ -91,7 +101,9 @@ impl<T> Shared<T> {
 impl<T> Task<T> {
     /// Cancels this child only (rule F3): its handle resolves to [`Cause::Task`], which is no failure of the scope.
     ///
-    /// Returns true if the task is cancelled now, by this or an earlier call, and false if it had ended.
+    /// A child that ends without suspending again keeps its value (rule D6). The handle resolves when the child has
+    /// ended, cleanup included. Returns true if the task is cancelled now, by this or an earlier call, and false if it
+    /// had ended.
     ///
     /// # Examples
     ///
@@ -115,12 +127,44 @@ impl<T> Task<T> {
         self.shared.node.cancel(Cause::Task { at: Some(Location::caller()) })
     }
 
-    /// Whether the task has ended, cleanup included.
+    /// Whether the task has ended, cleanup included (rule F3).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn};
+    ///
+    /// let _ = scope!({
+    ///     let task = spawn!(tokio::task::yield_now());
+    ///     assert!(!task.is_finished());
+    ///     while !task.is_finished() {
+    ///         tokio::task::yield_now().await;
+    ///     }
+    ///     task.await.unwrap(); // at once
+    /// });
+    /// # }
+    /// ```
     pub fn is_finished(&self) -> bool {
         !matches!(*self.shared.slot(), Slot::Running(_))
     }
 
     /// The task's name: what `name = …` said, or "task".
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn};
+    ///
+    /// let _ = scope!({
+    ///     assert_eq!(spawn!(name = "fetch", async {}).name(), "fetch");
+    ///     assert_eq!(spawn!(async {}).name(), "task");
+    /// });
+    /// # }
+    /// ```
     pub fn name(&self) -> Cow<'static, str> {
         self.shared.node.name()
     }
@@ -179,6 +223,19 @@ pub struct Closed<F>(pub(crate) F);
 
 impl<F> Closed<F> {
     /// The future that was not spawned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    ///
+    /// let spawner = scope!(|s| { s.spawner() }).unwrap();
+    /// let closed = spawner.spawn(async { 7 }).unwrap_err();
+    /// assert_eq!(closed.into_inner().await, 7);
+    /// # }
+    /// ```
     pub fn into_inner(self) -> F {
         self.0
     }

@@ -633,29 +633,39 @@ impl Node {
         if self.has(ENDING | SHIELD) {
             return true;
         }
-        let inner: Vec<_> = {
+        {
             let state = self.lock();
             if !state.children.is_empty() || !state.cleanup.is_empty() {
                 return true;
             }
-            state.inner.iter().filter(|(_, i)| !i.guest).map(|(_, i)| Arc::clone(&i.node)).collect()
-        };
-        inner.iter().any(|node| node.owes())
+        }
+        self.inner_nodes().iter().any(|(_, node)| node.owes())
+    }
+
+    /// Whether a body that a shield protects is running here.
+    fn runs_a_shield(&self) -> bool {
+        if self.has(ENDING | CLOSED) {
+            return false;
+        }
+        self.has(SHIELD) || self.inner_nodes().iter().any(|(_, node)| node.runs_a_shield())
+    }
+
+    /// The scopes whose futures the body polls.
+    fn inner_nodes(&self) -> Vec<(usize, Arc<Self>)> {
+        let state = self.lock();
+        state.inner.iter().filter(|(_, i)| !i.guest).map(|(key, i)| (key, Arc::clone(&i.node))).collect()
     }
 
     /// Whether the body may be dropped, after a pass over it; wakes what was not reached, and gives up what is
     /// polled by nobody (rules U1, U1a). `retry` is the waker that brings the next pass.
     pub(crate) fn hold(self: &Arc<Self>, look: &mut Look, retry: &Waker) -> Hold {
-        let inner: Vec<(usize, Arc<Self>)> = {
-            let state = self.lock();
-            state.inner.iter().filter(|(_, i)| !i.guest).map(|(key, i)| (key, Arc::clone(&i.node))).collect()
-        };
+        let inner = self.inner_nodes();
         let pass = self.pass.load(Ordering::Relaxed);
         let mut waiting = false;
         let mut until = Moment::NEVER;
         for (key, node) in inner.iter().filter(|(_, node)| node.owes()) {
             let reached = node.seen.load(Ordering::Relaxed) == pass;
-            let running_shield = !node.has(ENDING);
+            let running_shield = node.runs_a_shield();
             let now = look.now();
             let sighting = {
                 let mut state = self.lock();
@@ -678,7 +688,8 @@ impl Node {
                 }
                 Sighting::GivenUp => {
                     event::abandoned(node, running_shield);
-                    if !running_shield {
+                    // One that still has its body loses it with ours; dropping it leaves us its work (rule U5).
+                    if node.has(ENDING) {
                         crate::orphan::adopt_from(node, Some(self));
                     }
                 }
@@ -776,10 +787,18 @@ impl Node {
         true
     }
 
-    /// Closes the scope with its children still there: they are cancelled, and the root waits for them.
+    /// The cleanup takes too long: takes what is left of it. What dropping it leaves behind goes to the root.
     pub(crate) fn give_up(&self) -> (Running, VecDeque<CleanupItem>) {
+        self.raise(GIVEN_UP);
         let mut state = self.lock();
-        let rest = (std::mem::take(&mut state.running), std::mem::take(&mut state.cleanup));
+        (std::mem::take(&mut state.running), std::mem::take(&mut state.cleanup))
+    }
+
+    /// Closes the scope with its children still there: they are cancelled, and the root waits for them. Gives back
+    /// what was registered too late to run.
+    pub(crate) fn close_early(&self) -> VecDeque<CleanupItem> {
+        let mut state = self.lock();
+        let rest = std::mem::take(&mut state.cleanup);
         self.raise(CLOSED | ENDING | CUT | GIVEN_UP);
         drop(state);
         self.closed();
@@ -906,13 +925,14 @@ impl Node {
 
     /// The cause that comes from outside of this node.
     pub(crate) fn outer_cause(&self, look: &mut Look) -> Cause {
-        let foreign = self.lock().foreign.clone();
-        let parent = self.parent().filter(|p| p.has(CLOSED) || p.sees_cancel(look));
-        match (parent, foreign) {
-            (Some(parent), _) if parent.has(CLOSED) && !parent.sees_cancel(look) => Cause::Closed,
-            (Some(parent), _) => Cause::Parent(parent.cancelled_error(look)),
-            (None, Some(foreign)) => Cause::Parent(foreign),
-            (None, None) => Cause::Dropped,
+        // What was delivered stays the cause, wherever the future is polled by now (rules D4, L6).
+        if let Some(foreign) = self.lock().foreign.clone() {
+            return Cause::Parent(foreign);
+        }
+        match self.parent() {
+            Some(parent) if parent.sees_cancel(look) => Cause::Parent(parent.cancelled_error(look)),
+            Some(parent) if parent.has(CLOSED) => Cause::Closed,
+            _ => Cause::Dropped,
         }
     }
 }
