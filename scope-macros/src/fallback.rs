@@ -5,8 +5,17 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::Expr;
 
-/// An item with its errors beside it.
+/// A served item with its errors beside it. What a wrong option mentions is not unused.
 pub(crate) fn item(item: TokenStream, diagnostics: Diagnostics) -> TokenStream {
+    if diagnostics.is_empty() {
+        return item;
+    }
+    let errors = diagnostics.into_tokens();
+    quote!(#[allow(unused)] #item #errors)
+}
+
+/// An item that can't be served, as it was written, with the errors beside it.
+pub(crate) fn unserved(item: TokenStream, diagnostics: Diagnostics) -> TokenStream {
     let errors = diagnostics.into_tokens();
     quote!(#item #errors)
 }

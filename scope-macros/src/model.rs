@@ -24,6 +24,12 @@ impl Runtime {
         path.extend(quote::quote_spanned!(Span::mixed_site().located_at(at)=> ::__private));
         path
     }
+
+    /// The same path, blamed on itself.
+    pub(crate) fn as_written(&self) -> TokenStream {
+        let path = &self.0;
+        quote::quote_spanned!(Span::mixed_site()=> #path::__private)
+    }
 }
 
 /// A place in the user's code that the runtime can name.

@@ -38,6 +38,6 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     let read = parse::item::item(item.clone());
     match check::function(arguments, read, &mut diagnostics) {
         Some(served) => fallback::item(expand::function(served), diagnostics),
-        None => fallback::item(item, diagnostics),
+        None => fallback::unserved(item, diagnostics),
     }
 }

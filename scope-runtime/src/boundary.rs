@@ -20,7 +20,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::cause::Cancelled;
 use crate::cleanup::poll_ending;
-use crate::context::{self, Frame, WakerId, waker_id, with_stack};
+use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::orphan;
@@ -181,10 +181,8 @@ fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: Frame) {
 
 /// Drops the body in its own frame, so that what its destructors register goes there.
 fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>, next: Stage<B, R>) -> Result<(), Payload> {
-    with_stack(|stack| stack.set_dropping(true));
-    let dropped = catch_unwind(AssertUnwindSafe(|| stage.set(next)));
-    with_stack(|stack| stack.set_dropping(false));
-    dropped
+    with_stack(context::Stack::begin_drop);
+    catch_unwind(AssertUnwindSafe(|| stage.set(next)))
 }
 
 impl<B: Future, C: Classify<B::Output>> Block<B, C> {
@@ -212,8 +210,8 @@ impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
         let mut this = self.project();
         let frame = this.frame.take().expect("a scope was polled after it was left");
         context::enter(frame, cx.waker());
-        let polled = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
-        let frame = context::leave();
+        let (polled, frame) = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
+        let frame = frame.unwrap_or_else(context::leave);
         if polled.is_pending() {
             *this.frame = Some(frame);
         } else if let Some(node) = frame.node() {
@@ -225,33 +223,45 @@ impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
 
 /// What to do with a body that is pending.
 enum Verdict {
-    Keep,
+    /// Keep it; the frame may be off the stack.
+    Keep(Option<Frame>),
+    Finished,
     Deliver,
 }
 
+/// Polls what is in the stage, with the frame on the stack; gives the frame back if it was popped already.
 fn poll_entered<B: Future, C: Classify<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut timer: Pin<&mut Timer>,
     classify: C,
     cx: &mut Context<'_>,
-) -> Poll<Left<B::Output>> {
+) -> (Poll<Left<B::Output>>, Option<Frame>) {
+    if let StageProj::Body { body } = stage.as_mut().project() {
+        let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
+        let end = match polled {
+            Ok(Poll::Ready(value)) => End::Returned(value),
+            Err(payload) => End::Panicked(payload),
+            Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
+                Verdict::Keep(frame) => return (Poll::Pending, frame),
+                Verdict::Finished => End::Finished,
+                Verdict::Deliver => End::Cut,
+            },
+        };
+        if let Some(left) = end_body(stage.as_mut(), end, classify) {
+            return (Poll::Ready(left), None);
+        }
+    }
+    (poll_end(stage, timer, cx), None)
+}
+
+/// Polls what comes behind the body.
+fn poll_end<B, R>(
+    mut stage: Pin<&mut Stage<B, R>>,
+    mut timer: Pin<&mut Timer>,
+    cx: &mut Context<'_>,
+) -> Poll<Left<R>> {
     loop {
         match stage.as_mut().project() {
-            StageProj::Body { body } => {
-                let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
-                let end = match polled {
-                    Ok(Poll::Ready(value)) => End::Returned(value),
-                    Err(payload) => End::Panicked(payload),
-                    Ok(Poll::Pending) if with_stack(|stack| stack.take_finished()) == Some(true) => {
-                        End::Finished
-                    }
-                    Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
-                        Verdict::Keep => return Poll::Pending,
-                        Verdict::Deliver => End::Cut,
-                    },
-                };
-                end_body(stage.as_mut(), end, classify);
-            }
             StageProj::Ending { end } => {
                 if let Some(node) = top_node() {
                     if node.is_orphaned() {
@@ -283,7 +293,7 @@ fn poll_entered<B: Future, C: Classify<B::Output>>(
                 stage.set(Stage::Left);
                 return Poll::Ready(Left::Cancelled { error: foreign_error(), own: false });
             }
-            StageProj::Left => panic!("a scope was polled after it was left"),
+            StageProj::Body { .. } | StageProj::Left => panic!("a scope was polled after it was left"),
         }
     }
 }
@@ -300,19 +310,35 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
     }
 }
 
-/// The body is pending: registers for whatever may change, then looks (invariant 3 of the tree).
+/// The body is pending: looks whether it stays.
 fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
-    with_stack(|stack| stack.register_shield());
-    let node = top_node();
-    if let Some(node) = &node {
-        node.register(cx.waker());
-    }
     loop {
         let mut look = Look::new();
-        let cancelled =
-            with_stack(|stack| stack.inner_unwound() || stack.sees_cancel(&mut look) == Some(true));
-        let wait_until = if cancelled == Some(true) {
-            match node.as_ref().map_or(Hold::Free, |node| node.hold(&mut look, cx.waker())) {
+        match with_stack(|stack| stack.pause(&mut look)).unwrap_or(Pause::Deliver) {
+            Pause::Finished => return Verdict::Finished,
+            Pause::Shared(node) => return suspended_with_node(&node, timer, cx),
+            Pause::Deliver => {
+                deliver(&mut look);
+                return Verdict::Deliver;
+            }
+            Pause::Kept(frame, deadline) => {
+                drop(look);
+                if !timer.as_mut().has_passed(deadline, cx) {
+                    return Verdict::Keep(Some(frame));
+                }
+                context::enter(frame, cx.waker());
+            }
+        }
+    }
+}
+
+/// The same with a node: registers for whatever may change, then looks (invariant 3 of the tree).
+fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
+    node.register(cx.waker());
+    loop {
+        let mut look = Look::new();
+        let wait_until = if with_stack(|stack| stack.is_cut(&mut look)) == Some(true) {
+            match node.hold(&mut look, cx.waker()) {
                 Hold::Free => {
                     deliver(&mut look);
                     return Verdict::Deliver;
@@ -324,7 +350,7 @@ fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
         };
         drop(look);
         if !timer.as_mut().has_passed(wait_until, cx) {
-            return Verdict::Keep;
+            return Verdict::Keep(None);
         }
     }
 }
@@ -344,53 +370,50 @@ fn deliver(look: &mut Look) {
     }
 }
 
-/// Drops the body and begins the unwinding.
+/// Drops the body and begins the unwinding. A scope without a node has nothing to wait for: it is left at once, unless
+/// it was cut.
 fn end_body<B: Future, C: Classify<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
     end: End<B::Output>,
     classify: C,
-) {
-    let passed_on = with_stack(|stack| stack.passes_failure()) == Some(true);
-    let dropped = drop_body(stage.as_mut(), Stage::Ending { end: None });
-    let node = top_node();
-    let end = match (end, dropped) {
-        // A destructor of the body that panics, with nobody to keep the payload but us.
-        (End::Finished | End::Cut | End::Returned(_), Err(payload)) if node.is_none() => {
-            End::Panicked(payload)
-        }
-        (end, Err(payload)) => {
-            if let Some(node) = &node {
-                node.fail(Failure::panic(node.name(), payload));
-            }
-            end
-        }
-        (end, Ok(())) => end,
-    };
+) -> Option<Left<B::Output>> {
+    let dropped = drop_body(stage.as_mut(), Stage::Left);
+    let context::Dropped { node, failing } = with_stack(context::Stack::end_drop).flatten()?;
     let end = match end {
-        End::Returned(value) if passed_on || classify.is_err(&value) => End::Errored(value),
+        End::Returned(value) if failing || classify.is_err(&value) => End::Errored(value),
         end => end,
     };
-    let end = match node {
-        None => end,
-        Some(node) => {
-            node.begin_ending();
-            let end = match end {
-                End::Panicked(payload) => {
-                    node.fail(Failure::panic(node.name(), payload));
-                    End::Finished
-                }
-                End::Errored(value) => {
-                    let text = classify.text(&value);
-                    node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
-                    End::Errored(value)
-                }
-                end => end,
-            };
-            node.body_gone();
-            end
-        }
+    let Some(node) = node else {
+        return match (end, dropped) {
+            (End::Panicked(payload), _) | (_, Err(payload)) => Some(Left::Panicked(payload)),
+            (End::Finished, Ok(())) => Some(Left::Finished),
+            (End::Returned(value), Ok(())) => Some(Left::Returned(value)),
+            (End::Errored(value), Ok(())) => Some(Left::Errored(value)),
+            (End::Cut, Ok(())) => {
+                stage.set(Stage::Ending { end: Some(End::Cut) });
+                None
+            }
+        };
     };
+    node.begin_ending();
+    let end = match end {
+        End::Panicked(payload) => {
+            node.fail(Failure::panic(node.name(), payload));
+            End::Finished
+        }
+        End::Errored(value) => {
+            let text = classify.text(&value);
+            node.fail(Failure { task: node.name(), text, kind: FailureKind::Body });
+            End::Errored(value)
+        }
+        end => end,
+    };
+    if let Err(payload) = dropped {
+        node.fail(Failure::panic(node.name(), payload));
+    }
+    node.body_gone();
     stage.set(Stage::Ending { end: Some(end) });
+    None
 }
 
 /// Combines the four facts (see the module's documentation).

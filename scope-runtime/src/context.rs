@@ -178,6 +178,25 @@ pub(crate) fn waker_id(waker: &Waker) -> WakerId {
     (waker.data() as usize, std::ptr::from_ref(waker.vtable()) as usize)
 }
 
+/// See [`Stack::pause`].
+pub(crate) enum Pause {
+    /// The body is at its end.
+    Finished,
+    /// The body stays; the frame is off the stack, and wants to be woken at the moment.
+    Kept(Frame, Moment),
+    /// The body is to be dropped.
+    Deliver,
+    /// There is a node, which must be registered with before anybody looks.
+    Shared(Arc<Node>),
+}
+
+/// See [`Stack::end_drop`].
+pub(crate) struct Dropped {
+    pub(crate) node: Option<Arc<Node>>,
+    /// The body ended with the failure of a block inside of it.
+    pub(crate) failing: bool,
+}
+
 struct Entry {
     frame: Frame,
     waker: WakerId,
@@ -417,12 +436,45 @@ impl Stack {
         }
     }
 
-    pub(crate) fn take_finished(&mut self) -> bool {
-        self.top_frame().is_some_and(|frame| {
-            let finished = frame.has(FINISHED);
+    /// The body of the innermost frame is pending. All that a scope without a node needs is done in one go.
+    pub(crate) fn pause(&mut self, look: &mut Look) -> Pause {
+        self.register_shield();
+        let Some(frame) = self.top_frame() else { return Pause::Deliver };
+        if frame.has(FINISHED) {
             frame.flags &= !FINISHED;
-            finished
-        })
+            return Pause::Finished;
+        }
+        if let Some(node) = frame.node() {
+            return Pause::Shared(Arc::clone(node));
+        }
+        if self.is_cut(look) {
+            return Pause::Deliver;
+        }
+        let deadline = self.needs_timer(look);
+        match self.0.pop() {
+            Some(entry) => Pause::Kept(entry.frame, deadline),
+            None => Pause::Deliver,
+        }
+    }
+
+    /// Whether the body of the innermost frame is to be dropped (rules D2, D4).
+    pub(crate) fn is_cut(&mut self, look: &mut Look) -> bool {
+        self.inner_unwound() || self.sees_cancel(look) == Some(true)
+    }
+
+    pub(crate) fn begin_drop(&mut self) {
+        if let Some(frame) = self.top_frame() {
+            frame.set(DROPPING);
+        }
+    }
+
+    /// The body is gone.
+    pub(crate) fn end_drop(&mut self) -> Option<Dropped> {
+        let frame = self.top_frame()?;
+        frame.flags &= !DROPPING;
+        let failing = frame.has(FAILING);
+        let node = frame.node().cloned();
+        Some(Dropped { node, failing })
     }
 
     /// The block that was just left inside of the innermost frame's body failed, and the body returns its failure.
@@ -432,22 +484,8 @@ impl Stack {
         }
     }
 
-    pub(crate) fn passes_failure(&mut self) -> bool {
-        self.top_frame().is_some_and(|frame| frame.has(FAILING))
-    }
-
     pub(crate) fn inner_unwound(&mut self) -> bool {
         self.top_frame().is_some_and(|frame| frame.has(INNER_UNWOUND))
-    }
-
-    pub(crate) fn set_dropping(&mut self, dropping: bool) {
-        if let Some(frame) = self.top_frame() {
-            if dropping {
-                frame.set(DROPPING);
-            } else {
-                frame.flags &= !DROPPING;
-            }
-        }
     }
 
     /// Tells the frame below the innermost one that this one unwound without absorbing (rule D4).

@@ -364,7 +364,11 @@ macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };
 }
 
-/// The code of the README is compiled and run by the tests.
+/// The code of the pages is compiled and run by the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/semantics.md")]
+    struct Semantics;
+}

@@ -171,6 +171,26 @@ async fn l1_fail_after_counts_from_the_moment_it_is_entered() {
     log.expect(&["80 failed", "130 moved on"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn l1_children_are_cut_at_the_deadline_while_nobody_polls_the_future_of_their_scope() {
+    let log = Log::new();
+    let child = log.clone();
+    let mut host = Box::pin(async move {
+        scope!(timeout = 10ms, {
+            spawn!(async move {
+                let _end = child.guard("child gone");
+                pending::<()>().await;
+            });
+            pending::<()>().await;
+        })
+    });
+    assert!(poll_once(&mut host).await.is_pending());
+    sleep(20).await;
+    log.say("polled again");
+    assert!(host.await.is_err());
+    log.expect(&["10 child gone", "20 polled again"]);
+}
+
 // --- L2 ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -717,6 +737,22 @@ async fn l5_deadlines_hold_for_scopes_that_were_moved_below_a_later_one() {
     });
     assert_eq!(scope!(timeout = 20ms, { poll_once(&mut moved).await }).unwrap(), Poll::Pending);
     assert!(scope!(timeout = 100ms, { moved.await }).unwrap());
+    log.expect(&["50 moved gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l5_a_deadline_wakes_the_task_that_a_scope_was_moved_to() {
+    let log = Log::new();
+    let inside = log.clone();
+    let mut moved = Box::pin(async move {
+        let cut = scope!(timeout = 50ms, {
+            let _end = inside.guard("moved gone");
+            pending::<()>().await;
+        });
+        cut.is_err()
+    });
+    assert!(poll_once(&mut moved).await.is_pending());
+    assert!(outside(moved).await.unwrap());
     log.expect(&["50 moved gone"]);
 }
 

@@ -857,6 +857,41 @@ async fn d5_a_function_that_absorbs_its_own_cancel_returns_it_as_its_error() {
     log.expect(&["10 returned"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn d5_deadlines_that_pass_at_the_same_instant_are_absorbed_by_the_outer_scope() {
+    let log = Log::new();
+    let outer = scope!(timeout = 10ms, name = "outer", {
+        let _ = scope!(timeout = 10ms, name = "inner", {
+            let _end = log.guard("inner gone");
+            sleep(100).await;
+        });
+        log.say("not reached");
+    });
+    assert_eq!(outer.unwrap_err().scope_name(), "outer");
+    log.expect(&["10 inner gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_an_outer_cancel_from_a_destructor_of_the_inner_body_makes_it_foreign() {
+    struct CancelsAtDrop(ScopeHandle);
+    impl Drop for CancelsAtDrop {
+        fn drop(&mut self) {
+            assert!(self.0.cancel_with("from a destructor"));
+        }
+    }
+    let log = Log::new();
+    let outer = scope!(name = "outer", |outer| {
+        let _ = scope!(timeout = 10ms, name = "inner", {
+            let _cancels = CancelsAtDrop(outer.handle());
+            sleep(100).await;
+        });
+        log.say("not reached");
+    });
+    log.say("left");
+    assert!(outer.unwrap_err().to_string().contains("from a destructor"));
+    log.expect(&["10 left"]);
+}
+
 // --- D6 ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -1287,4 +1322,28 @@ async fn d7_a_child_is_woken_at_once_when_its_scope_is_cancelled_by_the_body() {
     });
     assert!(outer.is_err());
     log.expect(&["10 child gone", "30 shield done"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d7_children_of_a_scope_whose_future_is_not_polled_meanwhile_are_woken_too() {
+    let log = Log::new();
+    let (tx, rx) = oneshot::channel::<ScopeHandle>();
+    let child = log.clone();
+    let mut host = Box::pin(async move {
+        scope!(|s| {
+            tx.send(s.handle()).unwrap();
+            spawn!(async move {
+                let _end = child.guard("child gone");
+                pending::<()>().await;
+            });
+            pending::<()>().await;
+        })
+    });
+    assert!(poll_once(&mut host).await.is_pending());
+    sleep(10).await;
+    assert!(rx.await.unwrap().cancel());
+    sleep(10).await;
+    log.say("polled again");
+    assert!(host.await.is_err());
+    log.expect(&["10 child gone", "20 polled again"]);
 }

@@ -1,36 +1,50 @@
-//! A subscriber that keeps what the library reports, for one test: on the thread that records.
+//! What the library reports, kept for one test.
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::{DefaultGuard, set_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The events of target `scope_runtime`, as "field=value" text, from now until this is dropped.
-pub(crate) struct Events {
-    kept: Arc<Mutex<Vec<(Level, String)>>>,
-    _recording: DefaultGuard,
+thread_local! {
+    static KEPT: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
 }
+
+/// The events of target `scope_runtime` on this thread, as "field=value" text, from now until this is dropped.
+pub(crate) struct Events(());
 
 impl Events {
     pub(crate) fn record() -> Self {
-        let kept = Arc::<Mutex<Vec<_>>>::default();
-        let recording = set_default(Recorder { kept: Arc::clone(&kept) });
-        Self { kept, _recording: recording }
+        // One subscriber for all tests, set for good. Scoped ones of tests that run side by side would disturb each
+        // other: while there is a single one, `tracing` asks only the thread that reaches an event first whether
+        // anybody wants it, and keeps the answer.
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing::subscriber::set_global_default(Recorder)
+                .expect("no other test sets a global subscriber");
+        });
+        KEPT.set(Some(Vec::new()));
+        Self(())
     }
 
     /// What was reported at level `WARN` and above.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let kept = self.kept.lock().unwrap();
-        kept.iter().filter(|(level, _)| *level <= Level::WARN).map(|(_, text)| text.clone()).collect()
+        KEPT.with_borrow(|kept| {
+            let kept = kept.iter().flatten();
+            kept.filter(|(level, _)| *level <= Level::WARN).map(|(_, text)| text.clone()).collect()
+        })
     }
 }
 
-struct Recorder {
-    kept: Arc<Mutex<Vec<(Level, String)>>>,
+impl Drop for Events {
+    fn drop(&mut self) {
+        KEPT.set(None);
+    }
 }
+
+struct Recorder;
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -48,7 +62,9 @@ impl Subscriber for Recorder {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.kept.lock().unwrap().push((*event.metadata().level(), text.0));
+        let entry = (*event.metadata().level(), text.0);
+        // A thread that ends may report on its way out; nobody records there.
+        let _ = KEPT.try_with(|kept| kept.borrow_mut().as_mut().map(|kept| kept.push(entry)));
     }
 
     fn enter(&self, _: &Id) {}

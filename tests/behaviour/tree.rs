@@ -270,6 +270,69 @@ async fn t1_a_future_that_is_made_in_a_scope_and_polled_outside_is_outside() {
     assert_eq!(poll_once(&mut Box::pin(async { try_current().is_none() })).await, Poll::Ready(true));
 }
 
+#[tokio::test(start_paused = true)]
+async fn t1_leaving_a_scope_is_no_cancel_for_the_children_of_a_future_that_it_polled_and_that_is_polled_on_elsewhere()
+ {
+    let log = Log::new();
+    let child = log.clone();
+    let mut moved = Box::pin(async move {
+        scope!({
+            let task = spawn!(async move {
+                sleep(50).await;
+                child.say("child done");
+                7
+            });
+            task.await.unwrap()
+        })
+    });
+    assert!(scope!({ poll_once(&mut moved).await }).unwrap().is_pending());
+    log.say("first left");
+    sleep(20).await;
+    assert_eq!(moved.await.unwrap(), 7);
+    log.expect(&["0 first left", "50 child done"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_a_cancel_of_the_scope_that_polled_it_before_does_not_reach_the_children_of_a_moved_future() {
+    let log = Log::new();
+    let child = log.clone();
+    let mut moved = Box::pin(async move {
+        scope!({
+            let task = spawn!(async move {
+                sleep(50).await;
+                child.say("child done");
+                7
+            });
+            task.await.unwrap()
+        })
+    });
+    let first = scope!(|s| {
+        assert!(poll_once(&mut moved).await.is_pending());
+        s.handle()
+    });
+    assert!(poll_once(&mut moved).await.is_pending(), "polled outside");
+    assert!(!first.unwrap().cancel());
+    assert_eq!(moved.await.unwrap(), 7);
+    log.expect(&["50 child done"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_a_hundred_scopes_in_each_other_unwind_from_the_inside() {
+    fn nested(log: &Log, level: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(async move {
+            let _ = scope!({
+                let _end = log.guard(format!("level {level}"));
+                if level == 0 { sleep(100).await } else { nested(log, level - 1).await }
+            });
+            log.say("not reached");
+        })
+    }
+    let log = Log::new();
+    let outer = scope!(timeout = 10ms, { nested(&log, 99).await });
+    assert!(outer.is_err());
+    assert_eq!(log.entries(), (0..100).map(|level| format!("10 level {level}")).collect::<Vec<_>>());
+}
+
 // --- T2 ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

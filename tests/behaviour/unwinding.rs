@@ -46,6 +46,11 @@ async fn child(log: Log, name: &'static str, n: u64) {
     log.say(format_args!("{name} done"));
 }
 
+/// Panics, without a type that says so.
+fn panic_with_text(text: &'static str) {
+    resume_unwind(Box::new(text))
+}
+
 /// What a panic that was caught said.
 async fn caught<T>(future: impl Future<Output = T>) -> String {
     let Err(payload) = AssertUnwindSafe(future).catch_unwind().await else { panic!("it did not panic") };
@@ -948,7 +953,7 @@ async fn u4_a_panic_cancels_the_children_first() {
         scope!({
             spawn!(child(log.clone(), "child", 50));
             tokio::task::yield_now().await;
-            panic!("out");
+            panic_with_text("out");
         })
     })
     .await;
@@ -1442,12 +1447,11 @@ async fn u5_failures_of_adopted_children_fail_nobody_and_are_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn u5_a_failure_that_had_not_left_yet_is_reported_when_its_scope_is_dropped() {
+    #[cancel_scope]
     async fn fail(handle: &Mutex<Option<ScopeHandle>>) -> Result<(), Error> {
-        let _ = scope!(|s| {
-            *handle.lock().unwrap() = Some(s.handle());
-            defer(sleep(100));
-            fails("first")?;
-        });
+        *handle.lock().unwrap() = Some(current());
+        defer(sleep(100));
+        fails("first")?;
         Ok(())
     }
     let events = Events::record();
@@ -1668,7 +1672,7 @@ async fn u3_a_guard_that_a_panic_drops_runs_before_the_boundary_is_left() {
         scope!({
             let _guard = guarded!(log, "guard", 10);
             sleep(5).await;
-            panic!("out");
+            panic_with_text("out");
         })
     })
     .await;

@@ -1,1 +1,13 @@
-//! Ui.
+//! What the compiler says when people err: one folder per macro, one file per mistake, with the messages beside it.
+//!
+//! After a change, look at what `TRYBUILD=overwrite cargo test -p scope-tests --test ui` changes, as somebody would who
+//! made that mistake.
+
+#[test]
+fn mistakes_are_told_and_the_rest_compiles() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("ui/pass/*.rs");
+    for called in ["cancel_scope", "scope", "shield", "spawn"] {
+        cases.compile_fail(format!("ui/{called}/*.rs"));
+    }
+}

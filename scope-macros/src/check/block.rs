@@ -111,7 +111,7 @@ fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> Option
             if let syn::ReturnType::Type(arrow, _) = &closure.output {
                 diagnostics.at(arrow.spans[0], "a body's type is that of its value; drop the return type");
             }
-            match *closure.body {
+            match values::unwrapped(*closure.body) {
                 Expr::Block(block) if block.label.is_none() => Some((binding, Braced::from(block))),
                 other => {
                     diagnostics.on(other, "a body stands in braces; write `|s| { … }`");

@@ -14,7 +14,7 @@ use std::mem;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{FnArg, ItemFn, PatIdent, Type};
+use syn::{Attribute, FnArg, ItemFn, PatIdent, ReturnType, Type, parse_quote};
 
 /// The function with its body taken out, and what is to be put in its place.
 pub(crate) struct Served {
@@ -43,11 +43,17 @@ pub(crate) fn function(
     });
     let parameters = parameters(&item);
     let returns = match shape {
-        // The body's `return` says it as well, with better places in what the compiler reports.
-        Shape::Async => None,
-        Shape::Boxed | Shape::Entry => item::output(&item.sig, shape).cloned().map(writable),
+        // The body's `return` says it as well, with better places in what the compiler reports. Not so if another
+        // attribute is about to move the body into an async block, as `#[tokio::main]` does.
+        Shape::Async if item.attrs.iter().all(is_inert) => None,
+        Shape::Boxed => {
+            item::output(&item.sig, shape).cloned().map(writable).or_else(|| awaited(&item.sig.output))
+        }
+        Shape::Async | Shape::Entry => {
+            Some(item::output(&item.sig, shape).cloned().map_or_else(|| parse_quote!(()), writable))
+        }
     };
-    let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), Spanned::span);
+    let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), name_of);
     let body = item::async_body(&mut item, shape)?;
     let braces = body.brace_token.span.join();
     let mut statements = mem::take(&mut body.stmts);
@@ -80,9 +86,13 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
             return None;
         }
         RawItem::Other { called, keyword } => {
+            let remedy = match called {
+                "an `impl`" | "a trait" => "put it on each `async fn` in it",
+                _ => "put it on an `async fn`",
+            };
             diagnostics.at(
                 keyword,
-                format!("`#[cancel_scope]` can't serve {called}: a scope is code that runs; put it on an `async fn`"),
+                format!("`#[cancel_scope]` cannot serve {called}: a scope is code that runs; {remedy}"),
             );
             return None;
         }
@@ -102,10 +112,10 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
         return Some((function, shape));
     }
     let message = if item::output(&function.sig, Shape::Boxed).is_some() {
-        "`#[cancel_scope]` can't see the async code of this `fn`; make it `async fn`, \
+        "`#[cancel_scope]` cannot see the async code of this `fn`; make it `async fn`, \
          or let its last line be `Box::pin(async move { … })`"
     } else {
-        "`#[cancel_scope]` can't serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
+        "`#[cancel_scope]` cannot serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
          or put this attribute above the one that took the `async` away"
     };
     diagnostics.at(function.sig.fn_token.span, message);
@@ -140,6 +150,27 @@ fn mentions(fallback: &Fallback, names: &[Ident]) -> bool {
         })
     }
     any(fallback.value.to_token_stream(), names)
+}
+
+/// Whether an attribute leaves the body where it is.
+fn is_inert(attribute: &Attribute) -> bool {
+    const INERT: [&str; 10] =
+        ["allow", "cfg", "deny", "deprecated", "doc", "expect", "inline", "must_use", "track_caller", "warn"];
+    INERT.iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// Where a type is named, behind the path to it.
+fn name_of(ty: &Type) -> Span {
+    match ty {
+        Type::Path(path) => path.path.segments.last().map_or(ty.span(), |last| last.ident.span()),
+        _ => ty.span(),
+    }
+}
+
+/// What a future of that type gives, under whatever name the type goes.
+fn awaited(output: &ReturnType) -> Option<Type> {
+    let ReturnType::Type(_, future) = output else { return None };
+    Some(parse_quote!(<#future as ::core::future::Future>::Output))
 }
 
 /// The type as it may stand in a body: neither `impl Trait` nor `!` may.

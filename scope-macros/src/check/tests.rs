@@ -188,7 +188,7 @@ fn items_that_cannot_be_served() {
     );
     item_says(
         "struct S;",
-        "`#[cancel_scope]` can't serve a struct: a scope is code that runs; put it on an `async fn`",
+        "`#[cancel_scope]` cannot serve a struct: a scope is code that runs; put it on an `async fn`",
     );
     item_says(
         "async fn f(&self);",
@@ -197,12 +197,12 @@ fn items_that_cannot_be_served() {
     );
     item_says(
         "fn f() -> u8 { 1 }",
-        "`#[cancel_scope]` can't serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
+        "`#[cancel_scope]` cannot serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
          or put this attribute above the one that took the `async` away",
     );
     item_says(
         "fn f() -> impl Future<Output = u8> { async { 1 } }",
-        "`#[cancel_scope]` can't see the async code of this `fn`; make it `async fn`, \
+        "`#[cancel_scope]` cannot see the async code of this `fn`; make it `async fn`, \
          or let its last line be `Box::pin(async move { … })`",
     );
 }

@@ -222,6 +222,14 @@ pub(super) fn closure_binding(closure: &syn::ExprClosure, diagnostics: &mut Diag
     }
 }
 
+/// See [`bare`].
+pub(super) fn unwrapped(mut expr: Expr) -> Expr {
+    while let Expr::Group(group) = expr {
+        expr = *group.expr;
+    }
+    expr
+}
+
 /// Without the invisible groups that a macro puts around its fragments.
 fn bare(mut expr: &Expr) -> &Expr {
     while let Expr::Group(group) = expr {

@@ -21,7 +21,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let pin = block.may_return().then(|| parts::pin(&ret, blame));
     let new_ret = block.may_return().then(|| quote_spanned!(at=> let #ret = #rt::Return::new(); #pin));
     let own_scope = block.has_children().then_some(&scope);
-    let new_scope = own_scope.map(|scope| quote_spanned!(at=> let #scope = &#rt::Scope::new(&__SITE, #ret);));
+    let new_scope = own_scope.map(|scope| parts::new_scope(binding, level, scope, &ret, rt));
     let has_jumps = !block.body.facts.jumps.is_empty();
     let new_jump = has_jumps.then(|| quote_spanned!(at=> let mut #jump = 0u8;));
     let options = options::options(settings, own_scope, rt);
@@ -52,7 +52,8 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     };
     let returned = returned(block, rt);
 
-    // The unreachable branch keeps a body that always leaves from making our own code unreachable.
+    // The unreachable branch keeps a body that always leaves from making our own code unreachable. The match keeps
+    // lints from finding that such a body is part of a statement of ours.
     let run = quote_spanned! {at=>
         #new_ret
         #new_scope
@@ -61,7 +62,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
         let __body = async {
             #binding
             #pin
-            #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
+            match () { () => #value = #rt::Some(if false { #rt::value(#value.take()) } else #body) }
             #finish
         };
         let __left = match #settle(#rt::block(__options, __body, #is_error).await) {

@@ -20,13 +20,13 @@ pub(crate) fn function(served: Served) -> TokenStream {
 
 fn body(function: &Function) -> TokenStream {
     let at = Span::mixed_site();
-    let rt = &function.runtime.private(Span::call_site());
+    let rt = &function.runtime.as_written();
     let (ret, scope) = (names::returns(0), names::scope(0));
     let site = site::site(&function.site, rt);
     let pin = parts::pin(&ret, function.returns_at);
     let ty = function.returns.as_ref().map(|ty| quote_spanned!(at=> : #rt::Return<#ty>));
     let own_scope = function.has_children().then_some(&scope);
-    let new_scope = own_scope.map(|scope| quote_spanned!(at=> let #scope = &#rt::Scope::new(&__SITE, #ret);));
+    let new_scope = own_scope.map(|scope| parts::new_scope(function.binding.as_ref(), 0, scope, &ret, rt));
     let options = options::options(&function.settings, own_scope, rt);
     let capture = function.owned.then(|| quote_spanned!(at=> move));
     let binding = parts::binding(function.binding.as_ref(), &scope);
@@ -55,9 +55,11 @@ fn body(function: &Function) -> TokenStream {
         #new_scope
         let __options = #options;
         let __body = async #capture #braced;
-        match #settle(#rt::block(__options, __body, #is_error).await) {
-            #rt::Ok(__returned) => __returned,
-            #rt::Err(#cancelled) => #on_cancel,
-        }
+        #[allow(unreachable_code)]
+        let #cancelled = match #settle(#rt::block(__options, __body, #is_error).await) {
+            #rt::Ok(__returned) => return __returned,
+            #rt::Err(__cancelled) => __cancelled,
+        };
+        #on_cancel
     }
 }

@@ -19,6 +19,13 @@ pub(crate) fn returns(level: usize) -> Ident {
     local("ret", level)
 }
 
+/// The scope itself. If the user has named it, the compiler should speak of it by that name.
+pub(crate) fn owner(binding: Option<&Ident>, level: usize) -> Ident {
+    let mut owner = binding.cloned().unwrap_or_else(|| local("own", level));
+    owner.set_span(Span::mixed_site().located_at(owner.span()));
+    owner
+}
+
 fn local(word: &str, level: usize) -> Ident {
     format_ident!("__{word}{level}", span = Span::mixed_site())
 }

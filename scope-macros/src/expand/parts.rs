@@ -1,5 +1,6 @@
 //! What blocks and functions have in common.
 
+use super::names;
 use crate::model::{Exits, Fallback};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
@@ -21,6 +22,21 @@ pub(super) fn braced(statements: &[Stmt], braces: Span) -> TokenStream {
     let mut group = Group::new(Delimiter::Brace, inner);
     group.set_span(Span::mixed_site().located_at(braces));
     group.into_token_stream()
+}
+
+/// The scope that children are spawned into. It is borrowed where the user has named it: that is to blame if it
+/// should escape.
+pub(super) fn new_scope(
+    name: Option<&Ident>,
+    level: usize,
+    scope: &Ident,
+    ret: &Ident,
+    rt: &TokenStream,
+) -> TokenStream {
+    let at = Span::mixed_site();
+    let owner = names::owner(name, level);
+    let borrowed = quote_spanned!(owner.span()=> &#owner);
+    quote_spanned!(at=> let #owner = #rt::Scope::new(&__SITE, #ret); let #scope = #borrowed;)
 }
 
 /// `|s|`: the user's name for the scope.

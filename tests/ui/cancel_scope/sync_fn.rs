@@ -1,0 +1,11 @@
+use scope_runtime::cancel_scope;
+
+#[cancel_scope(timeout = "3s")]
+fn sync() -> u8 {
+    1
+}
+
+#[cancel_scope]
+fn unit() {}
+
+fn main() {}

@@ -1,0 +1,56 @@
+//! The expansions give no warning of their own, whatever the body does.
+#![deny(warnings, unused, unreachable_code, unused_qualifications, unused_braces, unused_parens, let_underscore_drop)]
+#![deny(elided_lifetimes_in_paths, single_use_lifetimes, trivial_casts, unused_lifetimes, variant_size_differences)]
+#![deny(clippy::all, clippy::pedantic)]
+#![forbid(unsafe_code)]
+
+use scope_runtime::{Cancelled, cancel_scope, scope, shield, spawn};
+
+#[cancel_scope]
+async fn empty() {}
+
+#[cancel_scope(fallback = unreachable!())]
+async fn diverges() -> u32 {
+    return 5;
+}
+
+#[cancel_scope(timeout = 1s)]
+async fn endless(rounds: u32) -> Result<(), Cancelled> {
+    let mut round = 0;
+    loop {
+        round += 1;
+        if round > rounds {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn blocks() -> Result<u32, Cancelled> {
+    let mut sum = 0;
+    for n in 0..3 {
+        sum += scope!({ if n == 0 { continue } else { n } })?;
+        scope!({})?;
+        shield!({});
+        shield!({ sum += 1 });
+        scope!(|_| {})?;
+        scope!(|s| { s.cancel() })?;
+        scope!(fallback = (), { let () = spawn!(async {}).await.unwrap_or(()); });
+    }
+    let forever: Result<u32, Cancelled> = scope!(timeout = 0s, { loop { tokio::task::yield_now().await } });
+    assert!(forever.is_err());
+    loop {
+        let _never: Result<(), Cancelled> = scope!({ break });
+    }
+    Ok(sum)
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        empty().await;
+        assert_eq!(diverges().await, 5);
+        endless(2).await.unwrap();
+        assert_eq!(blocks().await.unwrap(), 5);
+    });
+}

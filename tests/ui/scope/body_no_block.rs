@@ -1,0 +1,10 @@
+use scope_runtime::scope;
+
+async fn place() {
+    scope!(timeout = 3s, fetch()).ok();
+    scope!(|s| 1).ok();
+}
+
+async fn fetch() {}
+
+fn main() {}
