@@ -484,9 +484,9 @@ impl ScopeHandle {
     #[track_caller]
     pub fn run<T>(&self, stretch: impl FnOnce() -> T) -> T {
         let guest = guest(self.clone(), Location::caller());
-        context::enter(Frame::stretch(Arc::clone(&guest)), Waker::noop());
+        let entered = context::enter(Frame::stretch(Arc::clone(&guest)), Waker::noop());
         let result = catch_unwind(AssertUnwindSafe(stretch));
-        drop(context::leave());
+        drop(entered.leave());
         guest.unlink(&mut Look::new());
         result.unwrap_or_else(|payload| resume_unwind(payload))
     }

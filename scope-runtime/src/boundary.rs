@@ -10,12 +10,13 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::cause::Cancelled;
@@ -86,7 +87,7 @@ pin_project! {
         Body { #[pin] body: B },
         Ending { end: Option<End<R>> },
         // It has told its parent, which drops it; kept to tell again, or to absorb if it was moved (rule D4).
-        Through { under: Option<Arc<Node>> },
+        Through { under: Option<Arc<Node>>, told: Told },
         Left,
     }
 }
@@ -102,9 +103,11 @@ pin_project! {
 }
 
 impl Timer {
-    /// True once `at` has passed. A timer that is set is not polled again with the same waker: nothing about it
-    /// changed, and a poll would register it anew.
-    fn has_passed(self: Pin<&mut Self>, at: Moment, cx: &mut Context<'_>) -> bool {
+    /// True once `at` has passed; else the timer is set, and wakes the node if there is one, or the task.
+    ///
+    /// A timer that is set is not polled again with the same waker: nothing about it changed, and a poll would register
+    /// it anew.
+    fn has_passed(self: Pin<&mut Self>, at: Moment, node: Option<&Arc<Node>>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
         let Some(at) = at.instant() else {
             if this.sleep.is_some() {
@@ -112,23 +115,28 @@ impl Timer {
             }
             return false;
         };
-        let waker = waker_id(cx.waker());
+        let id = node.map_or_else(|| waker_id(cx.waker()), |node| (Arc::as_ptr(node) as usize, 0));
         match this.sleep.as_mut().as_pin_mut() {
             Some(sleep) if sleep.deadline() == at => {
-                if *this.waker == waker && !sleep.is_elapsed() {
+                if *this.waker == id && !sleep.is_elapsed() {
                     return false;
                 }
             }
             Some(sleep) => sleep.reset(at),
             None => this.sleep.set(Some(sleep_until(at))),
         }
-        *this.waker = waker;
+        *this.waker = id;
         let sleep = this.sleep.as_mut().as_pin_mut().expect("it was set above");
-        let passed = sleep.poll(cx).is_ready();
-        if passed {
+        // A timer of a boundary is no work of the task's: with the task's budget used up it would not be registered.
+        let sleep = pin!(unconstrained(sleep));
+        let passed = match node {
+            Some(node) => sleep.poll(&mut Context::from_waker(&Waker::from(Arc::clone(node)))),
+            None => sleep.poll(cx),
+        };
+        if passed.is_ready() {
             this.sleep.set(None);
         }
-        passed
+        passed.is_ready()
     }
 }
 
@@ -160,9 +168,9 @@ fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: Frame) {
     let mut dropped = Ok(());
     let frame = if running {
         match context::enter_for_drop(frame) {
-            Ok(()) => {
+            Ok(entered) => {
                 dropped = drop_body(stage.as_mut(), Stage::Left);
-                context::leave()
+                entered.leave()
             }
             Err(frame) => frame,
         }
@@ -209,9 +217,15 @@ impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let frame = this.frame.take().expect("a scope was polled after it was left");
-        context::enter(frame, cx.waker());
-        let (polled, frame) = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
-        let frame = frame.unwrap_or_else(context::leave);
+        let entered = context::enter(frame, cx.waker());
+        let (polled, popped) = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
+        let frame = match popped {
+            None => entered.leave(),
+            Some(frame) => {
+                entered.left();
+                frame
+            }
+        };
         if polled.is_pending() {
             *this.frame = Some(frame);
         } else if let Some(node) = frame.node() {
@@ -274,18 +288,19 @@ fn poll_end<B, R>(
                         let mut look = Look::new();
                         let deadline = with_stack(|stack| stack.needs_timer(&mut look));
                         drop(look);
-                        if timer.as_mut().has_passed(deadline.unwrap_or(Moment::NEVER), cx) {
+                        if timer.as_mut().has_passed(deadline.unwrap_or(Moment::NEVER), Some(&node), cx) {
                             continue;
                         }
                         return Poll::Pending;
                     }
                 }
                 let end = end.take().expect("it is taken once");
-                return leave(stage, end);
+                return leave(stage, end, cx.waker());
             }
-            StageProj::Through { under } => {
+            StageProj::Through { under, told } => {
                 let parent = top_node().and_then(|node| node.parent());
                 if same(under.as_ref(), parent.as_ref())
+                    && told.ask_again(parent.as_ref(), cx.waker())
                     && with_stack(|stack| stack.signal_parent()) == Some(true)
                 {
                     return Poll::Pending;
@@ -295,6 +310,37 @@ fn poll_end<B, R>(
             }
             StageProj::Body { .. } | StageProj::Left => panic!("a scope was polled after it was left"),
         }
+    }
+}
+
+/// Whether the parent that was told can act: it does when its pass over the body ends.
+///
+/// The pass never ends if it blocks on a nested runtime that waits for this scope. Then there is nobody to tell, and the
+/// scope absorbs after all (rule D4). To find out, it asks to be polled again until it sees another pass; an executor
+/// that polls within a pass (a `LocalSet`, a `FuturesUnordered`) yields long before it is tired of asking.
+enum Told {
+    Asking { pass: u32, polls: u16 },
+    Heard,
+}
+
+const POLLS_IN_ONE_PASS: u16 = 256;
+
+impl Told {
+    fn new(parent: Option<&Arc<Node>>, waker: &Waker) -> Self {
+        waker.wake_by_ref();
+        Self::Asking { pass: parent.map_or(0, |parent| parent.pass()), polls: 0 }
+    }
+
+    /// False if the parent will never act.
+    fn ask_again(&mut self, parent: Option<&Arc<Node>>, waker: &Waker) -> bool {
+        let Self::Asking { pass, polls } = self else { return true };
+        if parent.is_some_and(|parent| parent.pass() != *pass) {
+            *self = Self::Heard;
+            return true;
+        }
+        *polls += 1;
+        waker.wake_by_ref();
+        *polls < POLLS_IN_ONE_PASS
     }
 }
 
@@ -323,10 +369,11 @@ fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
             }
             Pause::Kept(frame, deadline) => {
                 drop(look);
-                if !timer.as_mut().has_passed(deadline, cx) {
+                if !timer.as_mut().has_passed(deadline, None, cx) {
                     return Verdict::Keep(Some(frame));
                 }
-                context::enter(frame, cx.waker());
+                // Back to where `poll` expects it.
+                context::enter(frame, cx.waker()).left();
             }
         }
     }
@@ -349,7 +396,7 @@ fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Co
             with_stack(|stack| stack.needs_timer(&mut look)).unwrap_or(Moment::NEVER)
         };
         drop(look);
-        if !timer.as_mut().has_passed(wait_until, cx) {
+        if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
             return Verdict::Keep(None);
         }
     }
@@ -417,7 +464,7 @@ fn end_body<B: Future, C: Classify<B::Output>>(
 }
 
 /// Combines the four facts (see the module's documentation).
-fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>) -> Poll<Left<R>> {
+fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> Poll<Left<R>> {
     let node = top_node();
     let taken = node.as_ref().map(|node| node.take_result());
     let mut lost = matches!(end, End::Cut);
@@ -457,7 +504,8 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>) -> Poll<Left<R>> {
         let parent = with_stack(|stack| stack.top_node().and_then(|node| node.parent())).flatten();
         if under.is_none() || same(under.as_ref(), parent.as_ref()) {
             with_stack(|stack| stack.signal_parent());
-            stage.set(Stage::Through { under: parent });
+            let told = Told::new(parent.as_ref(), waker);
+            stage.set(Stage::Through { under: parent, told });
             return Poll::Pending;
         }
     }

@@ -59,9 +59,10 @@ impl CleanupRun {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        context::enter(self.frame.take().expect("it is polled by one driver"), cx.waker());
+        let frame = self.frame.take().expect("it is polled by one driver");
+        let entered = context::enter(frame, cx.waker());
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
-        self.frame = Some(context::leave());
+        self.frame = Some(entered.leave());
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(payload)),

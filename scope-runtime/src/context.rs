@@ -110,6 +110,18 @@ impl Frame {
         }
     }
 
+    /// The same as long as a timer has to watch it.
+    fn pending_deadline(&mut self, look: &mut Look) -> Moment {
+        match &self.place {
+            Where::Shared(node) => node.pending_deadline(look),
+            Where::Local { deadline, .. } if deadline.is_never() => Moment::NEVER,
+            Where::Local { deadline, .. } => {
+                let deadline = *deadline;
+                if self.cancel_called(look) { Moment::NEVER } else { deadline }
+            }
+        }
+    }
+
     fn is_shielded(&self) -> bool {
         self.node().map_or(self.has(SHIELD), |node| node.is_shielded())
     }
@@ -219,7 +231,7 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&mut Stack) -> T) -> Option<T> {
 }
 
 /// Pushes a frame for the time of a poll.
-pub(crate) fn enter(frame: Frame, waker: &Waker) {
+pub(crate) fn enter(frame: Frame, waker: &Waker) -> Entered {
     let waker = waker_id(waker);
     let mut look = Look::new();
     let pushed = with_stack(|stack| {
@@ -227,22 +239,51 @@ pub(crate) fn enter(frame: Frame, waker: &Waker) {
         stack.relink(&mut look);
     });
     assert!(pushed.is_some(), "a cancel scope was polled while its thread is being torn down");
+    Entered(())
+}
+
+/// A frame that is on the stack. If a panic gets past the one who pushed it (a user's `Display`, a waker, a subscriber
+/// of tracing), dropping this keeps the thread from running other code in a scope that is gone.
+#[must_use]
+pub(crate) struct Entered(());
+
+impl Entered {
+    /// Pops the frame.
+    pub(crate) fn leave(self) -> Frame {
+        std::mem::forget(self);
+        pop()
+    }
+
+    /// The frame was popped in another way.
+    pub(crate) fn left(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        drop(with_stack(|stack| stack.0.pop()));
+    }
 }
 
 /// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
 /// Gives the frame back while the thread is being torn down.
-pub(crate) fn enter_for_drop(frame: Frame) -> Result<(), Frame> {
+pub(crate) fn enter_for_drop(frame: Frame) -> Result<Entered, Frame> {
     let mut frame = Some(frame);
-    let pushed = STACK.try_with(|stack| {
-        let frame = frame.take().expect("it was put there a line above");
-        stack.borrow_mut().0.push(Entry { frame, waker: (0, 0) });
+    let pushed = with_stack(|stack| {
+        stack.0.extend(frame.take().map(|frame| Entry { frame, waker: (0, 0) }));
     });
-    if pushed.is_ok() { Ok(()) } else { Err(frame.expect("the closure did not run")) }
+    match frame {
+        None => Ok(Entered(())),
+        Some(frame) => {
+            debug_assert!(pushed.is_none());
+            Err(frame)
+        }
+    }
 }
 
-/// Pops the frame that [`enter`] pushed.
-pub(crate) fn leave() -> Frame {
-    with_stack(|stack| stack.0.pop()).flatten().expect("enter and leave are paired").frame
+fn pop() -> Frame {
+    with_stack(|stack| stack.0.pop()).flatten().expect("whoever pushes a frame pops it").frame
 }
 
 impl Stack {
@@ -303,7 +344,14 @@ impl Stack {
         loop {
             let frame = &self.0[index].frame;
             match frame.kind() {
-                Kind::Task | Kind::Guest => return frame.node().and_then(|node| node.parent()),
+                Kind::Task | Kind::Guest => {
+                    // A shield opens no cancel switch, so it is looked through here, too.
+                    let mut scope = frame.node().and_then(|node| node.parent());
+                    while let Some(shield) = scope.take_if(|node| node.site().kind() == Kind::Shield) {
+                        scope = shield.parent();
+                    }
+                    return scope;
+                }
                 Kind::Scope | Kind::Function => return Some(self.node_at(index)),
                 Kind::Shield | Kind::Cleanup => index = index.checked_sub(1)?,
             }
@@ -362,9 +410,9 @@ impl Stack {
     /// wakes with the same waker (rule L5).
     pub(crate) fn needs_timer(&mut self, look: &mut Look) -> Moment {
         let Some(top) = self.top() else { return Moment::NEVER };
-        let own = self.0[top].frame.own_deadline();
-        if own.is_never() || self.0[top].frame.cancel_called(look) {
-            return Moment::NEVER;
+        let own = self.0[top].frame.pending_deadline(look);
+        if own.is_never() {
+            return own;
         }
         let entry = &self.0[top];
         if top == 0 || entry.frame.is_shielded() || entry.frame.has(ROOTED) {

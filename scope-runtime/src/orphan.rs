@@ -204,9 +204,9 @@ impl Future for Orphan {
                 return Poll::Pending;
             }
         } else {
-            context::enter(Frame::rooted(Arc::clone(&self.node)), cx.waker());
+            let entered = context::enter(Frame::rooted(Arc::clone(&self.node)), cx.waker());
             let polled = poll_ending(&self.node, cx);
-            drop(context::leave());
+            drop(entered.leave());
             ready!(polled);
         }
         self.done = true;

@@ -139,7 +139,8 @@ impl<S> Options<'_, S> {
 
     #[track_caller]
     fn into_frame(self) -> Frame {
-        if self.timeout.is_some() || self.deadline.is_some() {
+        let bounds_cleanup = self.extra.as_ref().is_some_and(|extra| extra.cleanup_timeout.is_some());
+        if self.timeout.is_some() || self.deadline.is_some() || bounds_cleanup {
             require_runtime(self.name_for_people());
         }
         let Self { site, scope, init, shield, timeout, deadline, extra } = self;
@@ -386,6 +387,7 @@ impl<F: Future> Child<F> {
 }
 
 /// Spawns a child whose output is its value.
+#[track_caller]
 pub fn spawn_plain<R, F>(scope: &Scope<R>, child: Child<F>) -> Task<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -404,6 +406,7 @@ pub mod output {
         ($($trait:ident: $bound:path, $this:ty, $text:path;)*) => {$(
             #[doc(hidden)]
             pub trait $trait<T, E> {
+                #[track_caller]
                 fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
@@ -436,6 +439,7 @@ pub mod output {
 
     #[doc(hidden)]
     pub trait EndsWithAny<T> {
+        #[track_caller]
         fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
         where
             F: Future<Output = T> + Send + 'static;

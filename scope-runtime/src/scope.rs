@@ -825,6 +825,7 @@ impl<E: Send + 'static> Spawner<E> {
         self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future).name(name))
     }
 
+    #[track_caller]
     fn spawn_child<F>(&self, child: Child<F>) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
     where
         F: Future<Output: ChildOutput<E>> + Send + 'static,

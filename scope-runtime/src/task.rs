@@ -385,6 +385,7 @@ impl<F: Future, T> Future for ChildTask<F, T> {
 }
 
 /// Spawns a child into the scope of `scope`.
+#[track_caller]
 pub(crate) fn spawn_into<F, T>(
     scope: &Arc<Node>,
     child: Child<F>,

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -53,6 +53,10 @@ const DELIVERED: u32 = 1 << 6;
 const HOLDING: u32 = 1 << 7;
 /// Its cleanup ran out of time: what it leaves behind goes to the root (rule U3).
 const GIVEN_UP: u32 = 1 << 8;
+/// Put under its parent with `in_scope` or `run`: leaving the parent is a cancel for it (rule T6).
+const GUEST: u32 = 1 << 10;
+/// Its deadline or shield changed before there was a waker to tell the scopes below of it.
+const CHANGED: u32 = 1 << 11;
 /// Cancelled by something that is no request: a failure (rule F2), or the loss of its future (rule U5).
 const STOPPED: u32 = 1 << 9;
 
@@ -202,7 +206,8 @@ enum Sighting {
 }
 
 impl Search {
-    fn judge(&mut self, reached: bool, pass: u32, shield: bool, now: Moment) -> Sighting {
+    /// `patience` is the number of passes in which a scope that unwinds must be reached.
+    fn judge(&mut self, reached: bool, pass: u32, shield: bool, patience: u8, now: Moment) -> Sighting {
         if reached {
             if std::mem::take(&mut self.woken) {
                 self.found = self.found.saturating_add(1).min(FOUND_MAX);
@@ -227,7 +232,7 @@ impl Search {
             // One call is enough: whatever polls the shield polls it then, and it has time.
             true if self.missed > 0 => Sighting::Later(patience_ends),
             true => Sighting::Wake(Some(patience_ends)),
-            false if self.missed >= PASSES_UNTIL_ABANDONED => Sighting::GivenUp,
+            false if self.missed >= patience => Sighting::GivenUp,
             false => Sighting::Wake(None),
         }
     }
@@ -254,9 +259,13 @@ const SHIELD_PATIENCE: Duration = Duration::from_secs(5);
 /// Passes that do not reach an unwinding scope before it counts as abandoned (rule U1a).
 const PASSES_UNTIL_ABANDONED: u8 = 2;
 
-/// So often a scope is looked for at once after it was found; then the pauses double, up to some seconds.
+/// The same for one that was polled with another waker than the boundary's: a sub-executor may have much to do before
+/// its turn comes, and yields meanwhile.
+const PASSES_OF_A_SUB_EXECUTOR: u8 = 200;
+
+/// So often a scope is looked for at once after it was found; then the pauses double, up to 41 seconds.
 const FOUND_AT_ONCE: u8 = 2;
-const FOUND_MAX: u8 = 9;
+const FOUND_MAX: u8 = 12;
 const SEARCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a child task came to its end, as its scope needs to know it.
@@ -401,8 +410,8 @@ impl Node {
             }
             match node.parent.get() {
                 Parent::None => return false,
-                Parent::Moved(parent) => return parent.has(CLOSED) || parent.sees_cancel(look),
-                Parent::First(parent) if parent.has(CLOSED) => return true,
+                Parent::Moved(parent) => return node.was_left_by(&parent) || parent.sees_cancel(look),
+                Parent::First(parent) if node.was_left_by(parent) => return true,
                 Parent::First(parent) => node = parent,
             }
         }
@@ -415,9 +424,14 @@ impl Node {
         }
         match self.parent.get() {
             Parent::None => false,
-            Parent::Moved(parent) => parent.has(CLOSED) || parent.sees_cancel(look),
-            Parent::First(parent) => parent.has(CLOSED) || parent.sees_cancel(look),
+            Parent::Moved(parent) => self.was_left_by(&parent) || parent.sees_cancel(look),
+            Parent::First(parent) => self.was_left_by(parent) || parent.sees_cancel(look),
         }
+    }
+
+    /// Leaving a scope is a cancel for its guests. Whatever else is below a scope that was left has been moved.
+    fn was_left_by(&self, parent: &Self) -> bool {
+        self.has(GUEST) && parent.has(CLOSED)
     }
 
     /// Notices a passed deadline (rule L5), whether or not a timer fired.
@@ -447,6 +461,15 @@ impl Node {
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// The deadline that a timer has to watch: none once the scope was stopped in whatever way.
+    pub(crate) fn pending_deadline(&self, look: &mut Look) -> Moment {
+        let deadline = self.deadline();
+        if deadline.is_never() || self.has(CANCELLED | STOPPED | CLOSED) || self.expire_if_due(look) {
+            return Moment::NEVER;
+        }
+        deadline
     }
 
     fn given(&self) -> Given {
@@ -480,6 +503,7 @@ impl Node {
         }
         self.given.store(Given::NOTHING.to_bits(), Ordering::Relaxed);
         self.deadline.store(deadline.0, Ordering::SeqCst);
+        self.raise(CHANGED);
         self.expire_if_due(&mut look);
         // Everybody below must look again: timers may depend on this deadline (rule L5).
         self.collect_below(&mut look);
@@ -490,9 +514,10 @@ impl Node {
     /// Turns the shield on or off (rule T4).
     pub(crate) fn set_shield(self: &Arc<Self>, shield: bool) {
         if shield {
-            self.raise(SHIELD);
+            self.raise(SHIELD | CHANGED);
         } else {
             self.flags.fetch_and(!SHIELD, Ordering::SeqCst);
+            self.raise(CHANGED);
         }
         self.collect_below(&mut Look::new());
     }
@@ -593,6 +618,9 @@ impl Node {
     /// Hangs this node under `parent` (rules T1, T2, T6); `inner` says that it is polled by the parent's body.
     pub(crate) fn link(self: &Arc<Self>, parent: Option<Arc<Self>>, place: Place, look: &mut Look) {
         self.unlink(look);
+        if place == Place::Guest {
+            self.raise(GUEST);
+        }
         if let Some(parent) = parent.as_ref().filter(|_| place != Place::Child) {
             let key = parent.lock().inner.insert(Inner {
                 node: Arc::clone(self),
@@ -666,12 +694,14 @@ impl Node {
         for (key, node) in inner.iter().filter(|(_, node)| node.owes()) {
             let reached = node.seen.load(Ordering::Relaxed) == pass;
             let running_shield = node.runs_a_shield();
+            let patience =
+                if node.is_woken_by(retry) { PASSES_UNTIL_ABANDONED } else { PASSES_OF_A_SUB_EXECUTOR };
             let now = look.now();
             let sighting = {
                 let mut state = self.lock();
                 let entry = state.inner.get_mut(*key).filter(|entry| Arc::ptr_eq(&entry.node, node));
                 let Some(entry) = entry else { continue };
-                entry.search.judge(reached, pass, running_shield, now)
+                entry.search.judge(reached, pass, running_shield, patience, now)
             };
             match sighting {
                 Sighting::Reached => waiting = true,
@@ -713,6 +743,21 @@ impl Node {
         };
         drop(state);
         drop(old);
+        // What changed in this very poll may matter to scopes that had their turn before (rule L5). Later changes find
+        // the waker.
+        if self.has(CHANGED) {
+            self.flags.fetch_and(!CHANGED, Ordering::SeqCst);
+            waker.wake_by_ref();
+        }
+    }
+
+    fn is_woken_by(&self, waker: &Waker) -> bool {
+        self.lock().waker.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+
+    /// The pass over the body that is under way.
+    pub(crate) fn pass(&self) -> u32 {
+        self.pass.load(Ordering::Relaxed)
     }
 
     /// The body has ended or is about to be dropped.
@@ -931,9 +976,23 @@ impl Node {
         }
         match self.parent() {
             Some(parent) if parent.sees_cancel(look) => Cause::Parent(parent.cancelled_error(look)),
-            Some(parent) if parent.has(CLOSED) => Cause::Closed,
+            Some(parent) if self.was_left_by(&parent) => Cause::Closed,
             _ => Cause::Dropped,
         }
+    }
+}
+
+/// The waker of the scope's timer: the scope is cancelled on the spot, so that its children are cut even while nobody
+/// polls the future of the scope (rule D7).
+impl Wake for Node {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut look = Look::new();
+        self.expire_if_due(&mut look);
+        self.collect_below(&mut look);
     }
 }
 

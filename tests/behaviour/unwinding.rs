@@ -1,5 +1,6 @@
 //! U1 to U5: in which order bodies, children and cleanup end, on every way out; and the guards.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
@@ -7,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, Task, cancel_scope, current, defer, guard, is_cancelled, root, scope,
-    shield, spawn, try_current,
+    Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, current, defer, guard, is_cancelled, root,
+    scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, sleep};
 use tokio::runtime::Builder;
@@ -459,6 +460,87 @@ async fn u2_children_that_a_dying_child_spawns_are_awaited_too() {
     log.expect(&["40 grandchild done", "40 grandchild gone"]);
 }
 
+/// Registers a cleanup, and spawns a child, when it is dropped.
+struct Parting {
+    log: Log,
+    spawner: Spawner<Infallible>,
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        defer(cleanup(self.log.clone(), "parting cleanup", 10));
+        let late = self.log.clone();
+        let spawned = self.spawner.spawn(async move { shield!({ child(late, "parting child", 30).await }) });
+        assert!(spawned.is_ok(), "a scope that unwinds is still open (F7)");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn u2_what_the_destructors_of_the_body_register_and_spawn_belongs_to_the_scope() {
+    let log = Log::new();
+    for ends in [true, false] {
+        let cut = scope!(timeout = 100ms, |s| {
+            defer(cleanup(log.clone(), "cleanup", 10));
+            let _parting = Parting { log: log.clone(), spawner: s.spawner() };
+            if !ends {
+                pending::<()>().await;
+            }
+        });
+        log.say("behind");
+        assert_eq!(cut.is_ok(), ends);
+    }
+    log.expect(&[
+        "30 parting child done",
+        "30 parting child gone",
+        "30 parting cleanup begins",
+        "40 parting cleanup ends",
+        "40 cleanup begins",
+        "50 cleanup ends",
+        "50 behind",
+        "180 parting child done",
+        "180 parting child gone",
+        "180 parting cleanup begins",
+        "190 parting cleanup ends",
+        "190 cleanup begins",
+        "200 cleanup ends",
+        "200 behind",
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u2_a_scope_that_a_panic_drops_in_place_is_awaited_by_the_scope_around_it() {
+    let log = Log::new();
+    let message = caught(async {
+        scope!({
+            let own = log.clone();
+            let mut inner = Box::pin(async move {
+                let _ = scope!({
+                    let _body = own.guard("inner body");
+                    defer(cleanup(own.clone(), "inner cleanup", 30));
+                    spawn!(child(own.clone(), "inner child", 1000));
+                    pending::<()>().await;
+                });
+            });
+            tokio::select! {
+                () = &mut inner => {}
+                () = sleep(10) => {}
+            }
+            panic_with_text("out");
+        })
+    })
+    .await;
+    log.say("behind");
+    assert_eq!(message, "out");
+    log.expect(&[
+        "10 inner body",
+        "10 inner child gone",
+        "10 inner cleanup begins",
+        "40 inner cleanup ends",
+        "40 behind",
+    ]);
+    assert_eq!(root::count(), 0);
+}
+
 // --- U3: cleanup ------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -618,6 +700,54 @@ async fn u3_a_panic_of_a_cleanup_comes_after_the_bodys_own_failure() {
     let late = handle.unwrap().suppressed();
     assert_eq!(late.len(), 1);
     assert_eq!((late[0].text(), late[0].is_panic()), ("spilled", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn u3_a_child_of_a_cleanup_that_fails_fails_the_scope() {
+    async fn fail(log: &Log) -> Result<u8, Error> {
+        let value = scope!(|s| {
+            let (spawner, log) = (s.spawner(), log.clone());
+            defer(cleanup(log.clone(), "the rest", 10));
+            defer(async move {
+                let task = spawner.spawn(async { fails("in a cleanup") }).unwrap();
+                assert!(task.await.is_err());
+                log.say("the cleanup goes on");
+            });
+            7
+        })?;
+        Ok(value)
+    }
+    let log = Log::new();
+    assert!(matches!(fail(&log).await, Err(Error::Oops(Oops("in a cleanup")))));
+    log.expect(&["0 the cleanup goes on", "0 the rest begins", "10 the rest ends"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u3_a_panic_of_the_cleanup_of_a_cancelled_child_is_a_failure() {
+    let message = caught(async {
+        scope!({
+            let task = spawn!(async {
+                defer(async { panic!("spilled") });
+                pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
+            task.cancel();
+            pending::<()>().await;
+        })
+    })
+    .await;
+    assert_eq!(message, "spilled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn u3_current_in_a_cleanup_is_its_scope() {
+    let log = Log::new();
+    scope!(name = "tidy", {
+        let log = log.clone();
+        defer(async move { log.say(current().name()) });
+    })
+    .unwrap();
+    log.expect(&["0 tidy"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -1564,6 +1694,70 @@ fn u5_cleanup_that_the_runtimes_end_cuts_off_is_dropped_and_reported() {
     assert_eq!(said, ["running cleanup", "waiting cleanup"]);
     let reports = events.warnings().join("\n");
     assert!(reports.contains("cut off") && reports.contains("shut down"), "{reports}");
+    let _context = handle.enter();
+    assert_eq!(root::count(), 0);
+}
+
+#[test]
+fn u5_a_scope_that_dies_with_its_runtime_is_reported_and_counted_nowhere() {
+    let events = Events::record();
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let log = runtime.block_on(async { Log::new() });
+    let (give, take) = oneshot::channel();
+    runtime.block_on(async {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let _ = scope!(name = "doomed", {
+                let _body = log.guard("body");
+                let dropped = log.guard("cleanup dropped");
+                defer(async move {
+                    let _dropped = dropped;
+                    pending::<()>().await;
+                });
+                let _ = give.send(spawn!(child(log.clone(), "child", 1000)));
+                pending::<()>().await;
+            });
+        });
+        sleep(10).await;
+    });
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let mut said: Vec<_> =
+        log.entries().iter().map(|entry| entry.split_once(' ').unwrap().1.to_owned()).collect();
+    said.sort();
+    assert_eq!(said, ["body", "child gone", "cleanup dropped"]);
+    let reports = events.warnings().join("\n");
+    assert!(reports.contains("doomed") && reports.contains("shut down"), "{reports}");
+    // The child's handle is told; what told it first, the runtime or the scope, depends on which task died first.
+    assert!(take.now_or_never().unwrap().unwrap().now_or_never().unwrap().is_err());
+    let _context = handle.enter();
+    assert_eq!(root::count(), 0);
+}
+
+#[test]
+fn u5_a_runtime_of_many_threads_that_shuts_down_takes_its_orphans_off_the_count() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let dropped = Arc::new(());
+    runtime.block_on(async {
+        for _ in 0..20 {
+            let dropped = Arc::clone(&dropped);
+            let job = tokio::spawn(async move {
+                let _ = scope!({
+                    defer(async move {
+                        let _dropped = dropped;
+                        pending::<()>().await;
+                    });
+                    pending::<()>().await;
+                });
+            });
+            tokio::task::yield_now().await;
+            job.abort();
+            let _ = job.await;
+        }
+    });
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    assert_eq!(Arc::strong_count(&dropped), 1, "nothing of them is kept");
     let _context = handle.enter();
     assert_eq!(root::count(), 0);
 }

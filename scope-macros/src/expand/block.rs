@@ -52,19 +52,21 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     };
     let returned = returned(block, rt);
 
-    // The unreachable branch keeps a body that always leaves from making our own code unreachable. The match keeps
-    // lints from finding that such a body is part of a statement of ours.
+    // The unreachable branch keeps a body that always leaves from making our own code unreachable. The
+    // value of such a body has the type `!`, and clippy finds that what gives or takes it is needless.
     let run = quote_spanned! {at=>
         #new_ret
         #new_scope
         #new_jump
         let __options = #options;
+        #[allow(clippy::diverging_sub_expression)]
         let __body = async {
             #binding
             #pin
-            match () { () => #value = #rt::Some(if false { #rt::value(#value.take()) } else #body) }
+            #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
             #finish
         };
+        #[allow(clippy::diverging_sub_expression)]
         let __left = match #settle(#rt::block(__options, __body, #is_error).await) {
             #rt::Settled::Finished => #finished,
             #returned
