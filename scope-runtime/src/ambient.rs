@@ -484,9 +484,10 @@ impl ScopeHandle {
     #[track_caller]
     pub fn run<T>(&self, stretch: impl FnOnce() -> T) -> T {
         let guest = guest(self.clone(), Location::caller());
-        let entered = context::enter(Frame::stretch(Arc::clone(&guest)), Waker::noop());
+        let mut frame = Some(Frame::stretch(Arc::clone(&guest)));
+        let entered = context::enter(&mut frame, Waker::noop());
         let result = catch_unwind(AssertUnwindSafe(stretch));
-        drop(entered.leave());
+        drop(entered);
         guest.unlink(&mut Look::new());
         result.unwrap_or_else(|payload| resume_unwind(payload))
     }

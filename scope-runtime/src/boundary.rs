@@ -20,7 +20,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::cause::Cancelled;
-use crate::cleanup::poll_ending;
+use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
@@ -155,29 +155,20 @@ pin_project! {
 
     impl<B: Future, C> PinnedDrop for Block<B, C> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let Some(frame) = this.frame.take() else { return };
-            drop_from_outside(this.stage.as_mut(), frame);
+            let this = this.project();
+            drop_from_outside(this.stage, this.frame);
         }
     }
 }
 
 /// The future was dropped by something that is no scope (rule U5), or by a scope after it told that it unwound.
-fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: Frame) {
-    let running = matches!(stage.as_mut().project(), StageProj::Body { .. });
+fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: &mut Option<Frame>) {
     let mut dropped = Ok(());
-    let frame = if running {
-        match context::enter_for_drop(frame) {
-            Ok(entered) => {
-                dropped = drop_body(stage.as_mut(), Stage::Left);
-                entered.leave()
-            }
-            Err(frame) => frame,
-        }
-    } else {
-        frame
-    };
-    if let Some(node) = frame.node() {
+    if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
+        let _entered = context::enter_for_drop(frame);
+        dropped = drop_body(stage.as_mut(), Stage::Left);
+    }
+    if let Some(node) = frame.as_ref().and_then(Frame::node) {
         orphan::adopt_from(node, None);
     }
     if let Err(payload) = dropped
@@ -216,19 +207,13 @@ impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let frame = this.frame.take().expect("a scope was polled after it was left");
-        let entered = context::enter(frame, cx.waker());
-        let (polled, popped) = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
-        let frame = match popped {
-            None => entered.leave(),
-            Some(frame) => {
-                entered.left();
-                frame
-            }
-        };
-        if polled.is_pending() {
-            *this.frame = Some(frame);
-        } else if let Some(node) = frame.node() {
+        assert!(this.frame.is_some(), "a scope was polled after it was left");
+        let entered = context::enter(this.frame, cx.waker());
+        let polled = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
+        drop(entered);
+        if polled.is_ready()
+            && let Some(node) = this.frame.take().as_ref().and_then(Frame::node)
+        {
             node.unlink(&mut Look::new());
         }
         polled
@@ -237,35 +222,34 @@ impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
 
 /// What to do with a body that is pending.
 enum Verdict {
-    /// Keep it; the frame may be off the stack.
-    Keep(Option<Frame>),
+    Keep,
     Finished,
     Deliver,
 }
 
-/// Polls what is in the stage, with the frame on the stack; gives the frame back if it was popped already.
+/// Polls what is in the stage, with the frame on the stack.
 fn poll_entered<B: Future, C: Classify<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut timer: Pin<&mut Timer>,
     classify: C,
     cx: &mut Context<'_>,
-) -> (Poll<Left<B::Output>>, Option<Frame>) {
+) -> Poll<Left<B::Output>> {
     if let StageProj::Body { body } = stage.as_mut().project() {
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let end = match polled {
             Ok(Poll::Ready(value)) => End::Returned(value),
             Err(payload) => End::Panicked(payload),
             Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
-                Verdict::Keep(frame) => return (Poll::Pending, frame),
+                Verdict::Keep => return Poll::Pending,
                 Verdict::Finished => End::Finished,
                 Verdict::Deliver => End::Cut,
             },
         };
         if let Some(left) = end_body(stage.as_mut(), end, classify) {
-            return (Poll::Ready(left), None);
+            return Poll::Ready(left);
         }
     }
-    (poll_end(stage, timer, cx), None)
+    poll_end(stage, timer, cx)
 }
 
 /// Polls what comes behind the body.
@@ -278,13 +262,15 @@ fn poll_end<B, R>(
         match stage.as_mut().project() {
             StageProj::Ending { end } => {
                 if let Some(node) = top_node() {
-                    if node.is_orphaned() {
-                        // It was given up as abandoned, and is polled all the same: an orphan does its work.
+                    // It was given up as abandoned, and is polled all the same: an orphan does its work, and it keeps
+                    // what its body ended with.
+                    let orphaned = node.is_orphaned();
+                    if orphaned && matches!(end, Some(End::Cut)) {
                         let error = node.cancelled_error(&mut Look::new());
                         stage.set(Stage::Left);
                         return Poll::Ready(Left::Cancelled { error, own: false });
                     }
-                    if poll_ending(&node, cx).is_pending() {
+                    if !orphaned && poll_ending(&node, Driver::Boundary, cx).is_pending() {
                         let mut look = Look::new();
                         let deadline = with_stack(|stack| stack.needs_timer(&mut look));
                         drop(look);
@@ -367,13 +353,11 @@ fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
                 deliver(&mut look);
                 return Verdict::Deliver;
             }
-            Pause::Kept(frame, deadline) => {
+            Pause::Kept(deadline) => {
                 drop(look);
                 if !timer.as_mut().has_passed(deadline, None, cx) {
-                    return Verdict::Keep(Some(frame));
+                    return Verdict::Keep;
                 }
-                // Back to where `poll` expects it.
-                context::enter(frame, cx.waker()).left();
             }
         }
     }
@@ -382,6 +366,7 @@ fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
 /// The same with a node: registers for whatever may change, then looks (invariant 3 of the tree).
 fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
     node.register(cx.waker());
+    node.pass_again_if_changed(cx.waker());
     loop {
         let mut look = Look::new();
         let wait_until = if with_stack(|stack| stack.is_cut(&mut look)) == Some(true) {
@@ -397,7 +382,7 @@ fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Co
         };
         drop(look);
         if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
-            return Verdict::Keep(None);
+            return Verdict::Keep;
         }
     }
 }

@@ -47,6 +47,17 @@ struct Data {
     cause: Cause,
 }
 
+/// Chains of causes are dropped in a loop: they are as long as the tree is deep.
+impl Drop for Data {
+    fn drop(&mut self) {
+        let mut cause = std::mem::replace(&mut self.cause, Cause::Closed);
+        while let Cause::Parent(Cancelled(parent)) = cause {
+            let Some(mut parent) = Arc::into_inner(parent) else { break };
+            cause = std::mem::replace(&mut parent.cause, Cause::Closed);
+        }
+    }
+}
+
 /// Name and place of a scope or task.
 #[derive(Clone)]
 pub(crate) struct Who {

@@ -59,10 +59,9 @@ impl CleanupRun {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let frame = self.frame.take().expect("it is polled by one driver");
-        let entered = context::enter(frame, cx.waker());
+        let entered = context::enter(&mut self.frame, cx.waker());
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
-        self.frame = Some(entered.leave());
+        drop(entered);
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(payload)),
@@ -78,6 +77,15 @@ impl Drop for CleanupRun {
     }
 }
 
+/// Who polls the end of a scope.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Its boundary, until it is orphaned.
+    Boundary,
+    /// The task that took over from it.
+    Orphan,
+}
+
 enum Step {
     Wait,
     Run(Box<CleanupRun>),
@@ -86,21 +94,26 @@ enum Step {
 
 /// Waits for the children of `node`, runs its cleanup, and closes it: children and cleanup alternate until both are
 /// empty (rule U2). Called with the frame of `node` on the poll stack.
-pub(crate) fn poll_ending(node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_ending(node: &Arc<Node>, driver: Driver, cx: &mut Context<'_>) -> Poll<()> {
     let mut timer = node.lock().cleanup_timer.take();
-    if drive(node, &mut timer, cx).is_ready() {
+    if drive(node, driver, &mut timer, cx).is_ready() {
         return Poll::Ready(());
     }
     if timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
         give_up(node);
         return Poll::Ready(());
     }
-    node.lock().cleanup_timer = timer;
+    if timer.is_some() {
+        node.lock().cleanup_timer = timer;
+    }
     Poll::Pending
 }
 
-fn drive(node: &Arc<Node>, timer: &mut CleanupTimer, cx: &mut Context<'_>) -> Poll<()> {
+fn drive(node: &Arc<Node>, driver: Driver, timer: &mut CleanupTimer, cx: &mut Context<'_>) -> Poll<()> {
     loop {
+        if driver == Driver::Boundary && node.is_orphaned() {
+            return Poll::Pending;
+        }
         node.register(cx.waker());
         match next_step(node) {
             Step::Wait => return Poll::Pending,
@@ -471,10 +484,17 @@ where
     }
 }
 
-fn start_or_leave_to_root(node: &Arc<Node>, cleanup: Boxed) {
-    if let Err(cleanup) = spawn_shielded(node, cleanup) {
-        orphan::run_at_root(Some(node), cleanup);
+/// Starts a cleanup in the nearest scope that is open, else at the root.
+fn start_or_leave_to_root(node: &Arc<Node>, mut cleanup: Boxed) {
+    let mut scope = Some(Arc::clone(node));
+    while let Some(open) = scope {
+        match spawn_shielded(&open, cleanup) {
+            Ok(()) => return,
+            Err(back) => cleanup = back,
+        }
+        scope = open.parent();
     }
+    orphan::run_at_root(Some(node), cleanup);
 }
 
 impl<T, C, F> Drop for Guard<T, C, F>

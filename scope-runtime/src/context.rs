@@ -194,8 +194,8 @@ pub(crate) fn waker_id(waker: &Waker) -> WakerId {
 pub(crate) enum Pause {
     /// The body is at its end.
     Finished,
-    /// The body stays; the frame is off the stack, and wants to be woken at the moment.
-    Kept(Frame, Moment),
+    /// The body stays, and wants to be woken at the moment.
+    Kept(Moment),
     /// The body is to be dropped.
     Deliver,
     /// There is a node, which must be registered with before anybody looks.
@@ -227,63 +227,48 @@ pub(crate) struct Stack(SmallVec<[Entry; INLINE]>);
 ///
 /// `f` must not run anything that is not ours: no waker, no user's code, no user's drop.
 pub(crate) fn with_stack<T>(f: impl FnOnce(&mut Stack) -> T) -> Option<T> {
-    STACK.try_with(|stack| f(&mut stack.borrow_mut())).ok()
+    // It is borrowed already only if a subscriber of tracing asks for its scope while we look at ours.
+    STACK.try_with(|stack| stack.try_borrow_mut().ok().map(|mut stack| f(&mut stack))).ok().flatten()
 }
 
-/// Pushes a frame for the time of a poll.
-pub(crate) fn enter(frame: Frame, waker: &Waker) -> Entered {
-    let waker = waker_id(waker);
+/// Pushes the frame in `slot` for the time of a poll.
+pub(crate) fn enter<'a>(slot: &'a mut Option<Frame>, waker: &Waker) -> Entered<'a> {
     let mut look = Look::new();
-    let pushed = with_stack(|stack| {
-        stack.0.push(Entry { frame, waker });
-        stack.relink(&mut look);
-    });
-    assert!(pushed.is_some(), "a cancel scope was polled while its thread is being torn down");
-    Entered(())
+    let entered = push(slot, waker_id(waker));
+    let relinked = with_stack(|stack| stack.relink(&mut look));
+    assert!(relinked.is_some(), "a cancel scope was polled while its thread is being torn down");
+    entered
 }
 
-/// A frame that is on the stack. If a panic gets past the one who pushed it (a user's `Display`, a waker, a subscriber
-/// of tracing), dropping this keeps the thread from running other code in a scope that is gone.
+/// A frame that is on the stack; dropping this brings it back to where it was. So a panic that gets past the one who
+/// pushed it (of a waker, of a subscriber of tracing) neither leaves the thread in a scope that is gone, nor loses what
+/// the scope owes.
 #[must_use]
-pub(crate) struct Entered(());
-
-impl Entered {
-    /// Pops the frame.
-    pub(crate) fn leave(self) -> Frame {
-        std::mem::forget(self);
-        pop()
-    }
-
-    /// The frame was popped in another way.
-    pub(crate) fn left(self) {
-        std::mem::forget(self);
-    }
+pub(crate) struct Entered<'a> {
+    slot: &'a mut Option<Frame>,
+    depth: usize,
 }
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        drop(with_stack(|stack| stack.0.pop()));
-    }
-}
-
-/// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
-/// Gives the frame back while the thread is being torn down.
-pub(crate) fn enter_for_drop(frame: Frame) -> Result<Entered, Frame> {
-    let mut frame = Some(frame);
-    let pushed = with_stack(|stack| {
-        stack.0.extend(frame.take().map(|frame| Entry { frame, waker: (0, 0) }));
-    });
-    match frame {
-        None => Ok(Entered(())),
-        Some(frame) => {
-            debug_assert!(pushed.is_none());
-            Err(frame)
+        let popped = with_stack(|stack| if stack.0.len() == self.depth { stack.0.pop() } else { None });
+        if let Some(entry) = popped.flatten() {
+            *self.slot = Some(entry.frame);
         }
     }
 }
 
-fn pop() -> Frame {
-    with_stack(|stack| stack.0.pop()).flatten().expect("whoever pushes a frame pops it").frame
+fn push(slot: &mut Option<Frame>, waker: WakerId) -> Entered<'_> {
+    let depth = with_stack(|stack| {
+        stack.0.extend(slot.take().map(|frame| Entry { frame, waker }));
+        stack.0.len()
+    });
+    Entered { slot, depth: depth.unwrap_or(0) }
+}
+
+/// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
+pub(crate) fn enter_for_drop(slot: &mut Option<Frame>) -> Entered<'_> {
+    push(slot, (0, 0))
 }
 
 impl Stack {
@@ -498,11 +483,7 @@ impl Stack {
         if self.is_cut(look) {
             return Pause::Deliver;
         }
-        let deadline = self.needs_timer(look);
-        match self.0.pop() {
-            Some(entry) => Pause::Kept(entry.frame, deadline),
-            None => Pause::Deliver,
-        }
+        Pause::Kept(self.needs_timer(look))
     }
 
     /// Whether the body of the innermost frame is to be dropped (rules D2, D4).

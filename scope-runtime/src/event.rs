@@ -33,6 +33,10 @@ pub(crate) fn cleanup_lost(node: &Node, dropped: usize) {
     tracing::error!(target: TARGET, scope = %node.who(), dropped, "the runtime shut down before cleanup had run");
 }
 
-pub(crate) fn cleanup_without_runtime() {
-    tracing::error!(target: TARGET, "a guard was dropped outside of every scope and runtime: its cleanup is lost");
+pub(crate) fn root_cleanup_lost() {
+    tracing::error!(target: TARGET, "a cleanup that had no scope left was dropped: there is no runtime to run it");
+}
+
+pub(crate) fn root_cleanup_panicked(message: &str) {
+    tracing::error!(target: TARGET, message, "a cleanup that had no scope left panicked");
 }

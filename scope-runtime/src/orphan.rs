@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -10,9 +11,10 @@ use tokio::runtime::{Handle, Id};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::cleanup::{drop_cleanup, poll_ending};
+use crate::cleanup::{Driver, drop_cleanup, poll_ending};
 use crate::context::{self, Frame};
 use crate::event;
+use crate::failure::panic_text;
 use crate::site::Kind;
 use crate::tree::{ChildEnd, Look, Node};
 
@@ -125,8 +127,9 @@ pub mod root {
 /// Finishes the work of `node`, whose future is gone or polled by nobody: `by` or the nearest live scope above waits
 /// for it, else the root.
 pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
-    if node.orphan() {
-        node.report_failure();
+    let owes = node.orphan();
+    node.report_failure();
+    if owes {
         let mut adopter = by.cloned().or_else(|| node.parent());
         let mut key = None;
         while let Some(scope) = adopter.take() {
@@ -159,15 +162,41 @@ pub(crate) fn leave_children_to_root(node: &Arc<Node>) {
 
 /// Runs a cleanup that has no scope left.
 pub(crate) fn run_at_root(origin: Option<&Node>, cleanup: Pin<Box<dyn Future<Output = ()> + Send>>) {
-    match origin.map_or_else(|| Handle::try_current().ok(), Node::runtime) {
-        Some(runtime) => {
-            let token = token(&runtime);
-            runtime.spawn(async move {
-                cleanup.await;
-                drop(token);
-            });
+    let runtime = origin.map_or_else(|| Handle::try_current().ok(), Node::runtime);
+    let at_root = AtRoot { _token: runtime.as_ref().map(token), cleanup: Some(cleanup) };
+    match runtime {
+        Some(runtime) => drop(runtime.spawn(at_root)),
+        // There is nothing to run it on: dropping it reports the loss.
+        None => drop(at_root),
+    }
+}
+
+/// A cleanup at the root: it is counted, and nothing about it is silent.
+struct AtRoot {
+    cleanup: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    _token: Option<TaskTrackerToken>,
+}
+
+impl Future for AtRoot {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(cleanup) = self.cleanup.as_mut() else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| cleanup.as_mut().poll(cx)));
+        if let Err(payload) = &polled {
+            event::root_cleanup_panicked(&panic_text(&**payload));
         }
-        None => event::cleanup_without_runtime(),
+        ready!(polled.unwrap_or(Poll::Ready(())));
+        self.cleanup = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for AtRoot {
+    fn drop(&mut self) {
+        if self.cleanup.is_some() {
+            event::root_cleanup_lost();
+        }
     }
 }
 
@@ -204,9 +233,10 @@ impl Future for Orphan {
                 return Poll::Pending;
             }
         } else {
-            let entered = context::enter(Frame::rooted(Arc::clone(&self.node)), cx.waker());
-            let polled = poll_ending(&self.node, cx);
-            drop(entered.leave());
+            let mut frame = Some(Frame::rooted(Arc::clone(&self.node)));
+            let entered = context::enter(&mut frame, cx.waker());
+            let polled = poll_ending(&self.node, Driver::Orphan, cx);
+            drop(entered);
             ready!(polled);
         }
         self.done = true;

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -300,16 +300,24 @@ impl<T, E: From<Cancelled>> FromCancelled for Result<T, E> {
     }
 }
 
+/// A user's `Display` may panic, which must not keep an error from where it goes.
+fn told<E>(error: &E, tell: impl FnOnce(&E) -> ErrorText) -> ErrorText {
+    catch_unwind(AssertUnwindSafe(|| tell(error))).unwrap_or_else(|_| text_of_any(error))
+}
+
 fn text_of_error<E: Error>(error: &E) -> ErrorText {
-    ErrorText { text: error.to_string(), source: error.source().map(ToString::to_string) }
+    told(error, |error| ErrorText {
+        text: error.to_string(),
+        source: error.source().map(ToString::to_string),
+    })
 }
 
 fn text_of_display<E: Display>(error: &E) -> ErrorText {
-    ErrorText { text: format!("{error:#}"), source: None }
+    told(error, |error| ErrorText { text: format!("{error:#}"), source: None })
 }
 
 fn text_of_debug<E: Debug>(error: &E) -> ErrorText {
-    ErrorText { text: format!("{error:?}"), source: None }
+    told(error, |error| ErrorText { text: format!("{error:?}"), source: None })
 }
 
 fn text_of_any<E>(_: &E) -> ErrorText {

@@ -266,7 +266,12 @@ impl ScopeHandle {
     /// # }
     /// ```
     pub async fn cancelled(&self) {
-        Watch { node: &self.node, done: |node| node.is_closed() || node.sees_cancel(&mut Look::new()) }.await;
+        Watch {
+            node: &self.node,
+            key: None,
+            done: |node| node.is_closed() || node.sees_cancel(&mut Look::new()),
+        }
+        .await;
     }
 
     /// Waits until the scope's body is gone: it ended, or it was dropped; children and cleanup may still run (rule U2).
@@ -295,7 +300,7 @@ impl ScopeHandle {
     /// # }
     /// ```
     pub async fn delivered(&self) {
-        Watch { node: &self.node, done: |node| node.is_delivered() }.await;
+        Watch { node: &self.node, key: None, done: |node| node.is_delivered() }.await;
     }
 
     /// The scope's own deadline, set by `timeout` or `deadline` (rule L1); an enclosing scope may have an earlier one.
@@ -462,16 +467,26 @@ pub(crate) fn remaining_time(cancelled: bool, deadline: Moment, look: &mut Look)
 /// Waits for a state of a node.
 struct Watch<'a> {
     node: &'a Node,
+    key: Option<usize>,
     done: fn(&Node) -> bool,
 }
 
 impl Future for Watch<'_> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // Register, then look (invariant 3 of the tree).
-        self.node.watch(cx.waker());
-        if (self.done)(self.node) { Poll::Ready(()) } else { Poll::Pending }
+        let this = &mut *self;
+        this.node.watch(&mut this.key, cx.waker());
+        if (this.done)(this.node) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.node.unwatch(key);
+        }
     }
 }
 

@@ -55,7 +55,7 @@ const HOLDING: u32 = 1 << 7;
 const GIVEN_UP: u32 = 1 << 8;
 /// Put under its parent with `in_scope` or `run`: leaving the parent is a cancel for it (rule T6).
 const GUEST: u32 = 1 << 10;
-/// Its deadline or shield changed before there was a waker to tell the scopes below of it.
+/// Something that it depends on changed since the pass over its body began: scopes inside may have looked before.
 const CHANGED: u32 = 1 << 11;
 /// Cancelled by something that is no request: a failure (rule F2), or the loss of its future (rule U5).
 const STOPPED: u32 = 1 << 9;
@@ -64,11 +64,13 @@ const STOPPED: u32 = 1 << 9;
 pub(crate) struct Look {
     now: Option<Moment>,
     wakers: Vec<Waker>,
+    /// Parents that were let go; the last one to know a node drops what it holds.
+    released: Vec<Arc<Node>>,
 }
 
 impl Look {
     pub(crate) fn new() -> Self {
-        Self { now: None, wakers: Vec::new() }
+        Self { now: None, wakers: Vec::new(), released: Vec::new() }
     }
 
     pub(crate) fn now(&mut self) -> Moment {
@@ -111,11 +113,19 @@ impl ParentLink {
         self.first.get().and_then(Option::as_ref).map_or(Parent::None, Parent::First)
     }
 
-    fn set(&self, parent: Option<Arc<Node>>) {
-        if let Err(parent) = self.first.set(parent) {
-            *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = parent;
-            self.moved.store(true, Ordering::Release);
-        }
+    fn take(&mut self) -> Option<Arc<Node>> {
+        let latest = self.latest.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let first = self.first.take().flatten();
+        // A node that was moved holds two; the older one is seldom the last to know its scope.
+        latest.or(first)
+    }
+
+    /// Sets the parent, and gives the old one back, to be dropped where that may run a user's code.
+    fn set(&self, parent: Option<Arc<Node>>) -> Option<Arc<Node>> {
+        let parent = self.first.set(parent).err()?;
+        let old = std::mem::replace(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner), parent);
+        self.moved.store(true, Ordering::Release);
+        old
     }
 }
 
@@ -151,13 +161,13 @@ pub(crate) struct State {
     lost_child: bool,
     failure: Option<Failure>,
     suppressed: Vec<Suppressed>,
-    watchers: Vec<Waker>,
+    watchers: Slab<Waker>,
     pub(crate) cleanup: VecDeque<CleanupItem>,
     pub(crate) running: Running,
     pub(crate) cleanup_timer: CleanupTimer,
     pub(crate) next_order: u64,
-    /// The key of this node in its parent's `inner`.
-    key_in_parent: Option<usize>,
+    /// The entry of this node in its parent's `inner`.
+    entry: Option<(Arc<Node>, usize)>,
 }
 
 impl State {
@@ -363,7 +373,7 @@ impl Node {
     }
 
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        Handle::try_current().ok().or_else(|| self.runtime.clone())
+        self.runtime.clone().or_else(|| Handle::try_current().ok())
     }
 
     pub(crate) fn cleanup_timeout(&self) -> Option<Duration> {
@@ -503,7 +513,6 @@ impl Node {
         }
         self.given.store(Given::NOTHING.to_bits(), Ordering::Relaxed);
         self.deadline.store(deadline.0, Ordering::SeqCst);
-        self.raise(CHANGED);
         self.expire_if_due(&mut look);
         // Everybody below must look again: timers may depend on this deadline (rule L5).
         self.collect_below(&mut look);
@@ -514,10 +523,9 @@ impl Node {
     /// Turns the shield on or off (rule T4).
     pub(crate) fn set_shield(self: &Arc<Self>, shield: bool) {
         if shield {
-            self.raise(SHIELD | CHANGED);
+            self.raise(SHIELD);
         } else {
             self.flags.fetch_and(!SHIELD, Ordering::SeqCst);
-            self.raise(CHANGED);
         }
         self.collect_below(&mut Look::new());
     }
@@ -584,9 +592,10 @@ impl Node {
     }
 
     fn collect_here(&self, look: &mut Look, todo: &mut Vec<Arc<Self>>) {
-        let mut state = self.lock();
+        self.raise(CHANGED);
+        let state = self.lock();
         look.wakers.extend(state.waker.clone());
-        look.wakers.append(&mut state.watchers);
+        look.wakers.extend(state.watchers.iter().map(|(_, waker)| waker.clone()));
         let inner = state.inner.iter().map(|(_, inner)| &inner.node);
         let children = state.children.iter().map(|(_, child)| &child.node);
         todo.extend(inner.chain(children).filter(|node| !node.has(SHIELD)).cloned());
@@ -627,15 +636,14 @@ impl Node {
                 guest: place == Place::Guest,
                 search: Search::default(),
             });
-            self.lock().key_in_parent = Some(key);
+            self.lock().entry = Some((Arc::clone(parent), key));
         }
-        self.parent.set(parent);
+        look.released.extend(self.parent.set(parent));
     }
 
     /// Takes this node off its parent's list.
     pub(crate) fn unlink(&self, look: &mut Look) {
-        let Some(key) = self.lock().key_in_parent.take() else { return };
-        let Some(parent) = self.parent() else { return };
+        let Some((parent, key)) = self.lock().entry.take() else { return };
         let mut state = parent.lock();
         let gone = state.inner.try_remove(key);
         if parent.has(HOLDING) {
@@ -643,11 +651,15 @@ impl Node {
         }
         drop(state);
         drop(gone);
+        look.released.push(parent);
     }
 
     /// Begins a pass over the body; `parent` is reached by it (rule U1a).
     pub(crate) fn begin_pass(&self, parent: Option<&Self>) {
         self.pass.fetch_add(1, Ordering::Relaxed);
+        if self.has(CHANGED) {
+            self.flags.fetch_and(!CHANGED, Ordering::SeqCst);
+        }
         if let Some(parent) = parent {
             self.seen.store(parent.pass.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -687,6 +699,8 @@ impl Node {
     /// Whether the body may be dropped, after a pass over it; wakes what was not reached, and gives up what is
     /// polled by nobody (rules U1, U1a). `retry` is the waker that brings the next pass.
     pub(crate) fn hold(self: &Arc<Self>, look: &mut Look, retry: &Waker) -> Hold {
+        // Before the look: who leaves from now on wakes us.
+        self.raise(HOLDING);
         let inner = self.inner_nodes();
         let pass = self.pass.load(Ordering::Relaxed);
         let mut waiting = false;
@@ -728,8 +742,8 @@ impl Node {
         if !waiting {
             return Hold::Free;
         }
-        self.raise(HOLDING);
-        Hold::Wait(until)
+        // Outside of tokio there is no timer: passes must do.
+        Hold::Wait(if self.runtime().is_some() { until } else { Moment::NEVER })
     }
 
     // --- boundary -------------------------------------------------------------------------------------------------
@@ -738,15 +752,17 @@ impl Node {
     pub(crate) fn register(&self, waker: &Waker) {
         let mut state = self.lock();
         let old = match &mut state.waker {
-            Some(old) if old.will_wake(waker) => return,
+            Some(old) if old.will_wake(waker) => None,
             slot => slot.replace(waker.clone()),
         };
         drop(state);
         drop(old);
-        // What changed in this very poll may matter to scopes that had their turn before (rule L5). Later changes find
-        // the waker.
+    }
+
+    /// Asks for another pass over the body if something changed in this one: a scope inside that had its turn before may
+    /// depend on it (rule L5). Call it behind [`register`](Self::register).
+    pub(crate) fn pass_again_if_changed(&self, waker: &Waker) {
         if self.has(CHANGED) {
-            self.flags.fetch_and(!CHANGED, Ordering::SeqCst);
             waker.wake_by_ref();
         }
     }
@@ -765,7 +781,7 @@ impl Node {
         self.raise(ENDING);
     }
 
-    /// The body was unwound by a cancel: remembers why, and lets the children see it (rule T4).
+    /// The body is about to be dropped by a cancel: remembers why, and lets the children see it (rule T4).
     pub(crate) fn delivered(&self, foreign: Option<Cancelled>) {
         let mut look = Look::new();
         let under = self.parent().filter(|_| foreign.is_some());
@@ -773,9 +789,8 @@ impl Node {
             let mut state = self.lock();
             (state.foreign, state.delivered_under) = (foreign, under);
         }
-        self.raise(DELIVERED | ENDING);
+        self.raise(ENDING);
         self.cut(&mut look);
-        self.wake_watchers(&mut look);
     }
 
     /// The body is gone: wakes `delivered()`.
@@ -786,15 +801,27 @@ impl Node {
     }
 
     fn wake_watchers(&self, look: &mut Look) {
-        look.wakers.append(&mut self.lock().watchers);
+        look.wakers.extend(self.lock().watchers.iter().map(|(_, waker)| waker.clone()));
     }
 
-    /// Registers somebody who waits for a change of this node's state.
-    pub(crate) fn watch(&self, waker: &Waker) {
+    /// Registers somebody who waits for a change of this node's state, under the key that it got before.
+    pub(crate) fn watch(&self, key: &mut Option<usize>, waker: &Waker) {
         let mut state = self.lock();
-        if !state.watchers.iter().any(|w| w.will_wake(waker)) {
-            state.watchers.push(waker.clone());
-        }
+        let old = match key.and_then(|key| state.watchers.get_mut(key)) {
+            Some(known) if known.will_wake(waker) => return,
+            Some(known) => Some(std::mem::replace(known, waker.clone())),
+            None => {
+                *key = Some(state.watchers.insert(waker.clone()));
+                None
+            }
+        };
+        drop(state);
+        drop(old);
+    }
+
+    pub(crate) fn unwatch(&self, key: usize) {
+        let gone = self.lock().watchers.try_remove(key);
+        drop(gone);
     }
 
     /// Cancels the background children once nothing else is left (rule F8); true if there is nothing to wait for.
@@ -894,20 +921,21 @@ impl Node {
     /// Hands the remaining work to an orphan; false if there is none, or if that was done already.
     pub(crate) fn orphan(&self) -> bool {
         let mut look = Look::new();
-        let state = self.lock();
+        let mut state = self.lock();
         let owes = !self.has(CLOSED)
             && (!state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some());
-        let first = self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED == 0;
-        drop(state);
-        if !first {
+        if self.has(CLOSED) || self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED != 0 {
             return false;
         }
-        if self.has(CLOSED) {
-            return false;
-        }
-        self.lock().cause.get_or_insert(Cause::Dropped);
+        state.cause.get_or_insert(Cause::Dropped);
+        // Under the lock: nobody spawns into it between the look and the close.
         self.raise(if owes { STOPPED } else { CLOSED });
-        self.collect_below(&mut look);
+        drop(state);
+        if owes {
+            self.collect_below(&mut look);
+        } else {
+            self.closed();
+        }
         owes
     }
 
@@ -951,33 +979,61 @@ impl Node {
 
     // --- causes ---------------------------------------------------------------------------------------------------
 
-    /// The cancel that is visible here, as an error.
+    /// The cancel that is visible here, as an error. A loop up to the cause and one down again, since trees can be deep.
     pub(crate) fn cancelled_error(&self, look: &mut Look) -> Cancelled {
-        let cause = self.visible_cause(look);
-        Cancelled::new(self.who(), cause)
+        let mut way = Vec::new();
+        let mut parent = match self.cause_or_parent(look) {
+            Ok(cause) => return Cancelled::new(self.who(), cause),
+            Err(parent) => parent,
+        };
+        let cause = loop {
+            match parent.cause_or_parent(look) {
+                Ok(cause) => break cause,
+                Err(next) => way.push(std::mem::replace(&mut parent, next)),
+            }
+        };
+        let mut error = Cancelled::new(parent.who(), cause);
+        for node in way.into_iter().rev() {
+            error = Cancelled::new(node.who(), Cause::Parent(error));
+        }
+        Cancelled::new(self.who(), Cause::Parent(error))
     }
 
-    /// The own cause if there is one, else the way up to the cause.
-    fn visible_cause(&self, look: &mut Look) -> Cause {
+    /// The own cause if there is one, else what came from outside, or the parent that knows.
+    fn cause_or_parent(&self, look: &mut Look) -> Result<Cause, Arc<Self>> {
         self.cancel_called(look);
         if self.has(CANCELLED | STOPPED)
             && let Some(cause) = self.lock().cause.clone()
         {
-            return cause;
+            return Ok(cause);
         }
-        self.outer_cause(look)
+        self.outer_cause_or_parent(look)
+    }
+
+    fn outer_cause_or_parent(&self, look: &mut Look) -> Result<Cause, Arc<Self>> {
+        // What was delivered stays the cause, wherever the future is polled by now (rules D4, L6).
+        if let Some(foreign) = self.lock().foreign.clone() {
+            return Ok(Cause::Parent(foreign));
+        }
+        match self.parent() {
+            Some(parent) if parent.sees_cancel(look) => Err(parent),
+            Some(parent) if self.was_left_by(&parent) => Ok(Cause::Closed),
+            _ => Ok(Cause::Dropped),
+        }
     }
 
     /// The cause that comes from outside of this node.
     pub(crate) fn outer_cause(&self, look: &mut Look) -> Cause {
-        // What was delivered stays the cause, wherever the future is polled by now (rules D4, L6).
-        if let Some(foreign) = self.lock().foreign.clone() {
-            return Cause::Parent(foreign);
-        }
-        match self.parent() {
-            Some(parent) if parent.sees_cancel(look) => Cause::Parent(parent.cancelled_error(look)),
-            Some(parent) if self.was_left_by(&parent) => Cause::Closed,
-            _ => Cause::Dropped,
+        self.outer_cause_or_parent(look).unwrap_or_else(|parent| Cause::Parent(parent.cancelled_error(look)))
+    }
+}
+
+/// Chains of parents are dropped in a loop: a handle may keep a long one alive.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut node) = next.and_then(Arc::into_inner) {
+            next = node.parent.take();
         }
     }
 }
