@@ -93,9 +93,11 @@
 //! # Limits
 //!
 //! * A `scope!` body is an async block that borrows: `let x;` outside and `x = …` inside does not compile, nor does a
-//!   conditional `return Ok(&mut self.x)` that is followed by another use of `self`. A shared borrow of something that
-//!   is not `Sync` makes the future `!Send`.
-//! * `?` on an `Option` in an async block without a type annotation is taken for one on a `Result`.
+//!   conditional `return Ok(&mut self.x)` that is followed by another use of `self`. What the body moves, in a `return` as
+//!   elsewhere, is moved into the block at once: `return Ok(std::mem::take(&mut lines))` keeps `lines` for the code
+//!   behind it. A shared borrow of something that is not `Sync` makes the future `!Send`.
+//! * `?` on an `Option` in an async block without a type annotation is taken for one on a `Result`; so is the output of a
+//!   child whose type is only known from later code.
 //! * While a scope in one branch of a `join!` holds back the drop of an outer body, the other branches run on
 //!   (rule D3).
 //! * An await that never suspends again, or blocking code, is not cancelled: use [`check()`].

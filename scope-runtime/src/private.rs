@@ -294,6 +294,7 @@ impl FromCancelled for () {
     fn from_cancelled(_: Cancelled) -> Self {}
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E: From<Cancelled>> FromCancelled for Result<T, E> {
     fn from_cancelled(cancelled: Cancelled) -> Self {
         Err(cancelled.into())
@@ -387,9 +388,12 @@ impl<T> Clone for OutputOf<T> {
 
 impl<T> Copy for OutputOf<T> {}
 
-impl<F: Future> Child<F> {
+impl<F> Child<F> {
     /// The type of the output.
-    pub fn kind(&self) -> OutputOf<F::Output> {
+    pub fn kind(&self) -> OutputOf<F::Output>
+    where
+        F: Future,
+    {
         OutputOf(PhantomData)
     }
 }

@@ -732,6 +732,7 @@ pub trait FromFailure<E> {
     fn from_failure(error: E) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E, E2: From<E>> FromFailure<E> for Result<T, E2> {
     fn from_failure(error: E) -> Self {
         Err(E2::from(error))

@@ -646,6 +646,18 @@ async fn l5_the_boundary_compares_with_the_clock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn l5_a_deadline_that_passed_unseen_before_the_scope_was_left_counts_as_a_cancel_of_it() {
+    let mut handle = None;
+    let value = scope!(timeout = 50ms, |s| {
+        handle = Some(s.handle());
+        pass(60).await;
+        7
+    });
+    assert_eq!(value.unwrap(), 7, "nothing was unwound by it");
+    assert!(handle.unwrap().cancel_called());
+}
+
+#[tokio::test(start_paused = true)]
 async fn l5_a_cancel_compares_with_the_clock_first() {
     let cut = scope!(timeout = 50ms, |s| {
         pass(60).await;

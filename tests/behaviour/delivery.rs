@@ -684,16 +684,9 @@ async fn d4_a_future_that_was_delivered_to_is_held_and_cut_by_a_cancelled_scope_
     ]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn d4_a_scope_that_has_unwound_and_is_polled_on_outside_absorbs_with_the_foreign_cause() {
-    // It owes nothing, so it has unwound at once; but a shield in another branch holds its parent back.
-    let log = Log::new();
-    let (tx, rx) = oneshot::channel::<Moved>();
-    let second = async {
-        let cancelled = rx.await.unwrap().await.unwrap_err();
-        log.say("behind the moved scope");
-        cancelled
-    };
+/// A scope that owes nothing, so that it has unwound at once; a shield in another branch of "first" holds that one back,
+/// and sends the scope away when it is done, at 20 ms.
+async fn unwind_and_send(log: Log, to: oneshot::Sender<Moved>) {
     let inside = log.clone();
     let moved: Moved = Box::pin(async move {
         scope!(name = "moved", {
@@ -701,27 +694,56 @@ async fn d4_a_scope_that_has_unwound_and_is_polled_on_outside_absorbs_with_the_f
             sleep(100).await;
         })
     });
-    let first = async {
-        let moved = RefCell::new(Some(moved));
-        let first = scope!(timeout = 10ms, name = "first", {
-            let _end = log.guard("first gone");
-            tokio::join!(
-                std::future::poll_fn(|cx| match &mut *moved.borrow_mut() {
-                    Some(moved) => moved.as_mut().poll(cx).map(drop),
-                    None => std::task::Poll::Pending,
-                }),
-                async {
-                    shield!({ sleep(20).await });
-                    assert!(tx.send(moved.borrow_mut().take().unwrap()).is_ok());
-                    sleep(1).await;
-                }
-            );
-        });
-        assert!(first.is_err());
+    let moved = RefCell::new(Some(moved));
+    let first = scope!(timeout = 10ms, name = "first", {
+        let _end = log.guard("first gone");
+        tokio::join!(
+            std::future::poll_fn(|cx| match &mut *moved.borrow_mut() {
+                Some(moved) => moved.as_mut().poll(cx).map(drop),
+                None => std::task::Poll::Pending,
+            }),
+            async {
+                shield!({ sleep(20).await });
+                assert!(to.send(moved.borrow_mut().take().unwrap()).is_ok());
+                sleep(1).await;
+            }
+        );
+        log.say("not reached");
+    });
+    assert_eq!(first.unwrap_err().scope_name(), "first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_a_scope_that_has_unwound_and_is_polled_on_outside_absorbs_with_the_foreign_cause() {
+    let log = Log::new();
+    let (tx, rx) = oneshot::channel::<Moved>();
+    let second = async {
+        let cancelled = rx.await.unwrap().await.unwrap_err();
+        log.say("behind the moved scope");
+        cancelled
     };
-    let ((), cancelled) = tokio::join!(first, second);
+    let ((), cancelled) = tokio::join!(unwind_and_send(log.clone(), tx), second);
     assert_cut_by_the_deadline_of_first(&cancelled);
     log.expect(&["10 moved body gone", "20 first gone", "20 behind the moved scope"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d4_a_scope_that_has_unwound_and_is_polled_on_in_another_scope_absorbs_with_the_foreign_cause() {
+    let log = Log::new();
+    let (tx, rx) = oneshot::channel::<Moved>();
+    let second = async {
+        scope!(name = "second", {
+            let cancelled = rx.await.unwrap().await.unwrap_err();
+            log.say("behind the moved scope");
+            sleep(10).await;
+            log.say("went on");
+            cancelled
+        })
+        .unwrap()
+    };
+    let ((), cancelled) = tokio::join!(unwind_and_send(log.clone(), tx), second);
+    assert_cut_by_the_deadline_of_first(&cancelled);
+    log.expect(&["10 moved body gone", "20 first gone", "20 behind the moved scope", "30 went on"]);
 }
 
 // --- D5 ---------------------------------------------------------------------------------------------------------

@@ -558,6 +558,22 @@ async fn h16_waiting_for_a_shielded_child_of_an_inner_scope_polls_only_when_some
     log.expect(&["60000 left"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn h16_a_cancel_does_not_wake_a_task_that_is_shielded_from_it() {
+    let polls = Polls::new();
+    let outer = scope!(|outer| {
+        let inner = scope!(shield, {
+            let child = polls.of(sleep(50));
+            spawn!(child);
+            sleep(10).await;
+            outer.cancel();
+        });
+        assert!(inner.is_ok());
+    });
+    assert!(outer.is_ok());
+    assert_eq!(polls.count(), 2, "at its start and at its end");
+}
+
 /// In a sub-executor a scope must be looked for now and then, in case that nobody polls it any more (rule U1a): at
 /// most so often in a minute.
 const LOOKS: usize = 64;

@@ -1,7 +1,8 @@
 //! The tree of scopes, and which cancels are visible where (rules T1 to T6).
 
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -135,6 +136,37 @@ async fn t1_what_a_moved_future_owes_no_longer_holds_the_scope_that_polled_it_be
     let second = async { scope!({ rx.await.unwrap().await }).unwrap() };
     tokio::join!(first, second);
     log.expect(&["10 first body gone", "100 shield done", "100 shield gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t1_a_cancelled_scope_is_woken_when_another_task_takes_over_what_held_it() {
+    let log = Log::new();
+    let (tx, rx) = oneshot::channel::<Boxed<()>>();
+    let takes_over = outside(async move {
+        let moved = rx.await.unwrap();
+        sleep(5).await;
+        moved.await;
+    });
+    let moved: Boxed<()> = Box::pin(works_shielded(log.clone(), 100));
+    let moved = RefCell::new(Some(moved));
+    let first = scope!(timeout = 10ms, {
+        let _end = log.guard("first gone");
+        tokio::join!(
+            std::future::poll_fn(|cx| match &mut *moved.borrow_mut() {
+                Some(moved) => moved.as_mut().poll(cx),
+                None => Poll::Pending,
+            }),
+            async {
+                sleep(20).await;
+                log.say("sent");
+                assert!(tx.send(moved.borrow_mut().take().unwrap()).is_ok());
+                pending::<()>().await;
+            }
+        );
+    });
+    assert!(first.is_err());
+    takes_over.await.unwrap();
+    log.expect(&["20 sent", "25 first gone", "100 shield done", "100 shield gone"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,19 +5,29 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Expr, Macro, Stmt};
 
-/// Whether the future is `async { …; loop { … } }` and nothing ends the loop.
+/// Whether the future is an `async` block with a last statement that never comes to an end, a `loop` or a `panic!`, and
+/// nothing else ends the block.
 pub(crate) fn is_endless(future: &Expr) -> bool {
     let Expr::Async(block) = future else { return false };
-    let Some((Stmt::Expr(Expr::Loop(last), _), before)) = block.block.stmts.split_last() else {
-        return false;
-    };
+    let Some((last, before)) = block.block.stmts.split_last() else { return false };
     let mut ends = Ends { flow: Flow::open(), found: false };
     for statement in before {
         ends.visit_stmt(statement);
     }
-    // Only from here on does a `break` mean the loop at the end.
-    ends.visit_block(&last.body);
+    match last {
+        // Only from here on does a `break` mean the loop at the end.
+        Stmt::Expr(Expr::Loop(last), _) => ends.visit_block(&last.body),
+        Stmt::Expr(Expr::Macro(last), _) => return !ends.found && panics(&last.mac),
+        Stmt::Macro(last) => return !ends.found && panics(&last.mac),
+        _ => return false,
+    }
     !ends.found
+}
+
+/// Whether it is one of std's macros that have the type `!`.
+fn panics(mac: &Macro) -> bool {
+    const NAMES: [&str; 4] = ["panic", "todo", "unimplemented", "unreachable"];
+    mac.path.segments.last().is_some_and(|name| NAMES.iter().any(|known| name.ident == known))
 }
 
 struct Ends {
@@ -72,12 +82,16 @@ mod tests {
     use super::is_endless;
 
     #[test]
-    fn only_a_loop_that_nothing_ends_is_endless() {
+    fn only_a_block_that_nothing_ends_is_endless() {
         let endless = |code: &str| is_endless(&syn::parse_str(code).unwrap());
         assert!(endless("async { loop { tick().await; } }"));
         assert!(endless("async move { let x = 1; loop { for a in b { if a { break; } } } }"));
         assert!(endless("async { loop { 'a: loop { loop { break 'a; } } } }"));
         assert!(endless("async { loop { let f = || return; f(); } }"));
+        assert!(endless("async { step().await; panic!(\"no {x}\"); }"));
+        assert!(endless("async { ::core::unreachable!() }"));
+        assert!(!endless("async { step().await?; panic!(); }"));
+        assert!(!endless("async { println!(); }"));
         assert!(!endless("async { loop { break; } }"));
         assert!(!endless("async { 'a: loop { loop { break 'a; } } }"));
         assert!(!endless("async { loop { step().await?; } }"));
