@@ -28,7 +28,7 @@ fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     texts
 }
 
-// --- W1: own causes -----------------------------------------------------------------------------------------------
+// --- W1: own causes ----------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn w1_a_timeout_names_the_scope_its_place_and_the_time_it_had() {
@@ -132,7 +132,7 @@ async fn w1_fail_after_says_where_it_was_called() {
     assert_eq!(cut.unwrap_err().to_string(), text);
 }
 
-// --- W1: chains ---------------------------------------------------------------------------------------------------
+// --- W1: chains --------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn w1_a_child_names_the_scope_whose_deadline_passed() {
@@ -255,7 +255,7 @@ async fn boom_without_a_text() {
     std::panic::panic_any(7_u8);
 }
 
-// --- W1: every cause ----------------------------------------------------------------------------------------------
+// --- W1: every cause ---------------------------------------------------------------------------------------
 
 /// What the tasks of a scope say in which one named "culprit" fails after 10 ms.
 #[derive(Default)]
@@ -507,7 +507,7 @@ async fn w1_a_cause_stays_as_it_was_for_clones_and_later_readers() {
     log.expect(&["10 cleanup done"]);
 }
 
-// --- W2 -----------------------------------------------------------------------------------------------------------
+// --- W2 ----------------------------------------------------------------------------------------------------
 
 async fn late() -> Cancelled {
     scope!(timeout = 10ms, { pending::<()>().await }).unwrap_err()

@@ -36,7 +36,7 @@ fn after(cancelled: &Cancelled) -> Option<Duration> {
     }
 }
 
-// --- L1 ---------------------------------------------------------------------------------------------------------
+// --- L1 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l1_a_timeout_counts_from_the_moment_the_scope_is_entered() {
@@ -191,7 +191,7 @@ async fn l1_children_are_cut_at_the_deadline_while_nobody_polls_the_future_of_th
     log.expect(&["10 child gone", "20 polled again"]);
 }
 
-// --- L2 ---------------------------------------------------------------------------------------------------------
+// --- L2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l2_there_is_no_remaining_time_without_a_deadline() {
@@ -320,7 +320,7 @@ async fn l2_a_passed_deadline_is_the_effective_one_and_leaves_no_time() {
     assert_eq!(seen.unwrap(), (Some(ms(0)), Some(log.at(50))));
 }
 
-// --- L3 ---------------------------------------------------------------------------------------------------------
+// --- L3 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l3_a_deadline_can_be_moved_away_by_the_body() {
@@ -563,7 +563,7 @@ async fn l3_a_moved_deadline_no_longer_names_the_timeout() {
     assert_eq!(after(&cut.unwrap_err()), None);
 }
 
-// --- L4 ---------------------------------------------------------------------------------------------------------
+// --- L4 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l4_paused_tests_are_exact() {
@@ -588,7 +588,7 @@ async fn l4_a_deadline_follows_a_clock_that_is_moved_by_hand() {
     log.expect(&["3600000 body gone"]);
 }
 
-// --- L5 ---------------------------------------------------------------------------------------------------------
+// --- L5 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l5_a_passed_deadline_is_visible_whether_or_not_a_timer_fired() {
@@ -768,7 +768,7 @@ async fn l5_a_deadline_wakes_the_task_that_a_scope_was_moved_to() {
     log.expect(&["50 moved gone"]);
 }
 
-// --- L6 ---------------------------------------------------------------------------------------------------------
+// --- L6 ----------------------------------------------------------------------------------------------------
 
 /// A cleanup that takes 40 ms.
 fn slow_cleanup(log: &Log) {

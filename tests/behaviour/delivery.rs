@@ -28,7 +28,7 @@ fn cancel_after(handle: ScopeHandle, n: u64) {
     }));
 }
 
-// --- D1 ---------------------------------------------------------------------------------------------------------
+// --- D1 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d1_the_code_before_the_first_suspension_runs_in_a_scope_that_is_cancelled_already() {
@@ -107,7 +107,7 @@ async fn d1_a_past_deadline_means_cancelled_from_the_start() {
     log.expect(&["20 before the first suspension"]);
 }
 
-// --- D2 ---------------------------------------------------------------------------------------------------------
+// --- D2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d2_a_cancel_is_delivered_at_the_next_suspension_and_not_before() {
@@ -295,7 +295,7 @@ async fn d2_a_check_does_not_drop_the_body() {
     assert_eq!(stopped.unwrap(), "loop");
 }
 
-// --- D3 ---------------------------------------------------------------------------------------------------------
+// --- D3 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d3_every_suspension_behind_a_shield_is_a_delivery() {
@@ -381,7 +381,7 @@ async fn d3_known_limit_other_branches_of_a_body_run_on_while_a_scope_inside_hol
     log.expect(&["10 tick 1", "20 tick 2", "30 tick 3", "35 branch gone"]);
 }
 
-// --- D4 ---------------------------------------------------------------------------------------------------------
+// --- D4 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d4_no_code_behind_an_inner_scope_runs_after_a_foreign_cancel() {
@@ -746,7 +746,7 @@ async fn d4_a_scope_that_has_unwound_and_is_polled_on_in_another_scope_absorbs_w
     log.expect(&["10 moved body gone", "20 first gone", "20 behind the moved scope", "30 went on"]);
 }
 
-// --- D5 ---------------------------------------------------------------------------------------------------------
+// --- D5 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d5_an_own_cancel_is_absorbed_and_the_host_goes_on() {
@@ -914,7 +914,7 @@ async fn d5_an_outer_cancel_from_a_destructor_of_the_inner_body_makes_it_foreign
     log.expect(&["10 left"]);
 }
 
-// --- D6 ---------------------------------------------------------------------------------------------------------
+// --- D6 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn d6_a_body_that_ends_before_the_delivery_keeps_its_value() {
@@ -1063,7 +1063,7 @@ async fn d6_an_own_cancel_of_a_scope_in_a_child_takes_no_value() {
     assert_eq!(value.unwrap(), (true, 7));
 }
 
-// --- D7 ---------------------------------------------------------------------------------------------------------
+// --- D7 ----------------------------------------------------------------------------------------------------
 
 /// A thread that cancels what it is given, which it waits for.
 fn canceller() -> (mpsc::Sender<ScopeHandle>, std::thread::JoinHandle<bool>) {

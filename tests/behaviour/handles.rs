@@ -1,4 +1,4 @@
-//! Handles, spawners and watchers: what can be done to a scope from elsewhere, and when it is too late (F7, L3, F2).
+//! Handles, spawners and watchers: what can be done to a scope from elsewhere, and when it is too late (F7, L3).
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -14,7 +14,7 @@ use scope_tests::probe::{Log, ms, on_a_thread, outside, sleep};
 
 fn can_be_shared_and_kept<T: Clone + Send + Sync + 'static>() {}
 
-// --- handles from anywhere ----------------------------------------------------------------------------------------
+// --- handles from anywhere ---------------------------------------------------------------------------------
 
 #[test]
 fn handles_and_spawners_can_be_shared_and_kept() {
@@ -122,7 +122,7 @@ fn spawn_thread(f: impl FnOnce() + Send + 'static) {
     drop(std::thread::spawn(f));
 }
 
-// --- F7: what cancel() returns ------------------------------------------------------------------------------------
+// --- F7: what cancel() returns -----------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn f7_cancel_returns_true_if_the_scope_is_cancelled_by_this_or_an_earlier_call() {
@@ -201,7 +201,7 @@ async fn f7_cancelling_a_scope_that_was_left_sets_its_flag_and_does_nothing_else
     log.expect(&["10 the outer scope went on"]);
 }
 
-// --- F7: spawning -------------------------------------------------------------------------------------------------
+// --- F7: spawning ------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn f7_spawning_into_a_cancelled_scope_is_allowed_and_the_child_runs_to_its_first_suspension() {
@@ -273,7 +273,7 @@ async fn f7_closed_is_an_error_that_can_be_passed_on() {
     assert!(error.downcast_ref::<Closed<std::future::Ready<u8>>>().is_some());
 }
 
-// --- spawners -----------------------------------------------------------------------------------------------------
+// --- spawners ----------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn a_spawner_spawns_from_a_thread_and_from_a_task_outside() {
@@ -363,7 +363,7 @@ async fn spawn_in_reaches_a_scope_from_a_helper_function() {
     log.expect(&["10 in host"]);
 }
 
-// --- the first reason ---------------------------------------------------------------------------------------------
+// --- the first reason --------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l6_the_first_reason_wins_whoever_gives_the_second() {
@@ -388,7 +388,7 @@ async fn l6_a_cancel_without_a_reason_that_was_first_stays_without_one() {
     assert!(matches!(cut.unwrap_err().cause(), Cause::Explicit { reason: None, .. }));
 }
 
-// --- watchers -----------------------------------------------------------------------------------------------------
+// --- watchers ----------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_of_a_handle_resolves_at_the_own_cancel() {
@@ -672,7 +672,7 @@ async fn a_waker_may_use_the_library() {
     assert!(cut.is_err());
 }
 
-// --- current ------------------------------------------------------------------------------------------------------
+// --- current -----------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn current_is_the_innermost_scope() {
@@ -814,7 +814,7 @@ fn current_outside_of_every_scope_panics_at_the_callers_place() {
     assert_eq!(rx.recv().unwrap(), (file!().to_owned(), line));
 }
 
-// --- after leaving ------------------------------------------------------------------------------------------------
+// --- after leaving -----------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn l3_a_deadline_that_is_moved_after_leaving_changes_nothing() {
@@ -863,7 +863,7 @@ async fn a_failure_is_no_call_for_cancel() {
     assert!(!handle.unwrap().cancel_called());
 }
 
-// --- F2: later failures -------------------------------------------------------------------------------------------
+// --- F2: later failures ------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn f2_later_failures_can_be_read_from_the_handle() {

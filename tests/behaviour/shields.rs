@@ -22,7 +22,7 @@ fn turn(handle: ScopeHandle, log: &Log, turns: &'static [(u64, bool)]) {
     }));
 }
 
-// --- S1 ---------------------------------------------------------------------------------------------------------
+// --- S1 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn s1_a_shielded_scope_does_not_see_an_outer_cancel() {
@@ -332,7 +332,7 @@ async fn s1_a_failed_child_of_a_shield_leaves_the_function() {
     assert_eq!(saves().await, Err("disk full".to_owned()));
 }
 
-// --- S2 ---------------------------------------------------------------------------------------------------------
+// --- S2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn s2_the_code_behind_a_shield_runs_on_to_its_next_suspension() {
@@ -377,7 +377,7 @@ async fn s2_the_next_shield_holds_again() {
     log.expect(&["30 behind the first shield", "60 behind the second shield"]);
 }
 
-// --- set_shield -------------------------------------------------------------------------------------------------
+// --- set_shield --------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t4_a_scope_can_be_shielded_from_outside_before_the_cancel() {
@@ -500,10 +500,11 @@ async fn t4_the_shield_option_takes_an_expression() {
     assert!(guarded(false).await.is_err());
 }
 
-// --- what waiting costs -----------------------------------------------------------------------------------------
+// --- what waiting costs ------------------------------------------------------------------------------------
 
-/// At the start, at the deadline, once more for the request that it is, and at the end.
-const A_FEW: usize = 4;
+/// At the start, at the deadline, once more for the request that it is, and at the end; and seldom a look whether the
+/// shield is still polled (rule U1a).
+const A_FEW: usize = 8;
 
 /// Runs `body` in a scope that is cancelled after 10 ms, and says how often it was polled.
 async fn polls_of(body: impl Future<Output = ()>) -> usize {
@@ -666,4 +667,76 @@ async fn h16_a_busy_sibling_branch_makes_no_busy_polling_of_a_shield() {
     log.say("left");
     assert!(shielded.count() <= LOOKS, "{} polls", shielded.count());
     log.expect(&["1000 left"]);
+}
+
+// --- forgotten shields -------------------------------------------------------------------------------------
+
+/// Runs a future for at most a minute, so that a scope that is never left fails the test and doesn't hang it.
+async fn within_a_minute(future: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(ms(60_000), future).await;
+    assert!(ended.is_ok(), "the scope was never left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn u1a_a_shield_that_is_forgotten_in_the_pass_that_reached_it_last_is_given_up() {
+    let log = Log::new();
+    within_a_minute(async {
+        let outer = scope!(timeout = 10ms, {
+            let _end = log.guard("outer gone");
+            let mut forgotten = Box::pin(async { shield!({ pending::<()>().await }) });
+            tokio::select! {
+                biased;
+                () = &mut forgotten => unreachable!("it never ends"),
+                () = sleep(20) => log.say("moved on"),
+            }
+            pending::<()>().await;
+        });
+        assert!(outer.unwrap_err().is_timeout());
+    })
+    .await;
+    assert_eq!(log.entries()[0], "20 moved on");
+    assert!(log.entries()[1].ends_with(" outer gone"));
+    assert!((5_010..=10_020).contains(&log.ms()), "looked for within 5 s, given up 5 s later: {}", log.ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn u1a_a_shield_that_is_put_aside_in_the_pass_that_reached_it_last_is_given_up() {
+    let log = Log::new();
+    let mut aside = Vec::new();
+    within_a_minute(async {
+        let outer = scope!(timeout = 10ms, {
+            let mut forgotten = Box::pin(async { shield!({ pending::<()>().await }) });
+            tokio::select! {
+                biased;
+                () = &mut forgotten => unreachable!("it never ends"),
+                () = sleep(20) => log.say("put aside"),
+            }
+            aside.push(forgotten);
+            pending::<()>().await;
+        });
+        assert!(outer.unwrap_err().is_timeout());
+    })
+    .await;
+    log.expect(&["20 put aside"]);
+    assert!((5_010..=10_020).contains(&log.ms()), "looked for within 5 s, given up 5 s later: {}", log.ms());
+    assert_eq!(aside.len(), 1, "it is not the scope's to drop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn u1a_a_shield_that_is_polled_is_held_for_as_long_as_it_takes() {
+    let log = Log::new();
+    let outer = scope!(timeout = 10ms, {
+        let mut polled = Box::pin(async { shield!({ sleep(3_600_000).await }) });
+        tokio::select! {
+            biased;
+            () = &mut polled => unreachable!("it takes longer"),
+            () = sleep(20) => log.say("moved on"),
+        }
+        polled.await;
+        log.say("shield done");
+        sleep(1).await;
+        log.say("not reached");
+    });
+    assert!(outer.is_err());
+    log.expect(&["20 moved on", "3600000 shield done"]);
 }

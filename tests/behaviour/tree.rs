@@ -34,7 +34,7 @@ async fn works_shielded(log: Log, n: u64) {
     });
 }
 
-// --- T1 ---------------------------------------------------------------------------------------------------------
+// --- T1 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t1_a_scope_of_a_called_function_is_in_the_callers_scope() {
@@ -303,8 +303,7 @@ async fn t1_a_future_that_is_made_in_a_scope_and_polled_outside_is_outside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t1_leaving_a_scope_is_no_cancel_for_the_children_of_a_future_that_it_polled_and_that_is_polled_on_elsewhere()
- {
+async fn t1_leaving_a_scope_is_no_cancel_for_the_children_of_a_future_that_it_polled_once() {
     let log = Log::new();
     let child = log.clone();
     let mut moved = Box::pin(async move {
@@ -365,7 +364,7 @@ async fn t1_a_hundred_scopes_in_each_other_unwind_from_the_inside() {
     assert_eq!(log.entries(), (0..100).map(|level| format!("10 level {level}")).collect::<Vec<_>>());
 }
 
-// --- T2 ---------------------------------------------------------------------------------------------------------
+// --- T2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t2_a_child_takes_the_cancel_of_the_scope_that_it_was_spawned_into() {
@@ -482,7 +481,7 @@ async fn t2_a_child_spawned_from_a_raw_thread_is_in_the_scope() {
     assert_eq!(outer.unwrap(), "outer");
 }
 
-// --- T3 ---------------------------------------------------------------------------------------------------------
+// --- T3 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t3_a_scope_sees_its_own_cancel() {
@@ -556,7 +555,7 @@ async fn t3_a_child_task_sees_the_cancel_of_its_scope() {
     assert_eq!(seen.unwrap(), (true, true));
 }
 
-// --- T4 ---------------------------------------------------------------------------------------------------------
+// --- T4 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t4_turning_a_shield_off_makes_the_cancel_visible_at_once() {
@@ -701,7 +700,7 @@ async fn t4_a_shield_that_is_turned_on_before_any_delivery_keeps_the_whole_scope
     log.expect(&["50 child done", "50 behind the inner scope"]);
 }
 
-// --- T5 ---------------------------------------------------------------------------------------------------------
+// --- T5 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t5_a_task_from_tokio_spawn_starts_outside_every_scope() {
@@ -747,7 +746,7 @@ fn t5_a_task_that_is_polled_inside_a_bodys_poll_is_in_that_scope() {
     assert_eq!((&*name, cancelled), ("outer", true));
 }
 
-// --- T6 ---------------------------------------------------------------------------------------------------------
+// --- T6 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn t6_in_scope_gives_the_futures_value() {

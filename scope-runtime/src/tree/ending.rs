@@ -1,0 +1,263 @@
+//! What a boundary asks of its node: wake-ups, children, cleanup, and the end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use super::{CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, Look, Node, ORPHANED, STOPPED};
+use crate::cause::{Cancelled, Cause};
+use crate::cleanup::{CleanupItem, Running};
+use crate::event;
+use crate::failure::{Failure, Suppressed};
+
+/// A child task, or an adopted orphan.
+pub(super) struct Child {
+    pub(super) node: Arc<Node>,
+    background: bool,
+}
+
+/// How a child task came to its end, as its scope needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChildEnd {
+    /// By itself, by a failure (reported apart), or by a cancel of its own (rule D6).
+    Settled,
+    /// Unwound by a cancel that it saw through the scope.
+    Lost,
+}
+
+/// See [`Node::take_result`].
+pub(crate) struct Taken {
+    pub(crate) failure: Option<Failure>,
+    pub(crate) lost_child: bool,
+    pub(crate) delivered_under: Option<Arc<Node>>,
+}
+
+impl Node {
+    /// Stores the boundary's waker; look at the flags afterwards (invariant 3).
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut state = self.lock();
+        let old = match &mut state.waker {
+            Some(old) if old.will_wake(waker) => None,
+            slot => slot.replace(waker.clone()),
+        };
+        drop(state);
+        drop(old);
+    }
+
+    /// Asks for another pass over the body if something changed in this one: a scope inside that had its turn before may
+    /// depend on it (rule L5). Call it behind [`register`](Self::register).
+    pub(crate) fn pass_again_if_changed(&self, waker: &Waker) {
+        if self.has(CHANGED) {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn is_woken_by(&self, waker: &Waker) -> bool {
+        self.lock().waker.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+
+    /// The pass over the body that is under way.
+    pub(crate) fn pass(&self) -> u32 {
+        self.pass.load(Ordering::Relaxed)
+    }
+
+    /// The body has ended or is about to be dropped.
+    pub(crate) fn begin_ending(&self) {
+        self.raise(ENDING);
+    }
+
+    /// The body is about to be dropped by a cancel: remembers why, and lets the children see it (rule T4).
+    pub(crate) fn delivered(&self, foreign: Option<Cancelled>) {
+        let mut look = Look::new();
+        let under = self.parent().filter(|_| foreign.is_some());
+        {
+            let mut state = self.lock();
+            (state.foreign, state.delivered_under) = (foreign, under);
+        }
+        self.raise(ENDING);
+        self.cut(&mut look);
+    }
+
+    /// The body is gone: wakes `delivered()`.
+    pub(crate) fn body_gone(&self) {
+        if self.raise(DELIVERED) & DELIVERED == 0 {
+            self.wake_watchers(&mut Look::new());
+        }
+    }
+
+    fn wake_watchers(&self, look: &mut Look) {
+        look.wakers.extend(self.lock().watchers.iter().map(|(_, waker)| waker.clone()));
+    }
+
+    /// Registers somebody who waits for a change of this node's state, under the key that it got before.
+    pub(crate) fn watch(&self, key: &mut Option<usize>, waker: &Waker) {
+        let mut state = self.lock();
+        let old = match key.and_then(|key| state.watchers.get_mut(key)) {
+            Some(known) if known.will_wake(waker) => return,
+            Some(known) => Some(std::mem::replace(known, waker.clone())),
+            None => {
+                *key = Some(state.watchers.insert(waker.clone()));
+                None
+            }
+        };
+        drop(state);
+        drop(old);
+    }
+
+    pub(crate) fn unwatch(&self, key: usize) {
+        let gone = self.lock().watchers.try_remove(key);
+        drop(gone);
+    }
+
+    /// Cancels the background children once nothing else is left (rule F8); true if there is nothing to wait for.
+    pub(crate) fn children_done(&self) -> bool {
+        let background: Vec<_> = {
+            let mut state = self.lock();
+            if state.foreground > 0 {
+                return false;
+            }
+            if state.children.is_empty() {
+                return true;
+            }
+            if std::mem::replace(&mut state.background_cancelled, true) {
+                return false;
+            }
+            state.children.iter().map(|(_, child)| Arc::clone(&child.node)).collect()
+        };
+        for child in background {
+            child.cancel(Cause::Task { at: None });
+        }
+        self.lock().children.is_empty()
+    }
+
+    /// Closes the scope if nothing is left to do.
+    pub(crate) fn try_close(&self) -> bool {
+        // The last moment at which its own deadline counts (rule L5).
+        self.expire_if_due(&mut Look::new());
+        let state = self.lock();
+        if !state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some() {
+            return false;
+        }
+        self.raise(CLOSED | ENDING);
+        drop(state);
+        self.closed();
+        true
+    }
+
+    /// The cleanup takes too long: takes what is left of it. What dropping it leaves behind goes to the root.
+    pub(crate) fn give_up(&self) -> (Running, VecDeque<CleanupItem>) {
+        self.raise(GIVEN_UP);
+        let mut state = self.lock();
+        (std::mem::take(&mut state.running), std::mem::take(&mut state.cleanup))
+    }
+
+    /// Closes the scope with its children still there: they are cancelled, and the root waits for them. Gives back
+    /// what was registered too late to run.
+    pub(crate) fn close_early(&self) -> VecDeque<CleanupItem> {
+        let mut state = self.lock();
+        let rest = std::mem::take(&mut state.cleanup);
+        self.raise(CLOSED | ENDING | CUT | GIVEN_UP);
+        drop(state);
+        self.closed();
+        rest
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.has(GIVEN_UP)
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        !self.lock().children.is_empty()
+    }
+
+    /// Guests and watchers of a scope that was left learn of it (rule T6).
+    fn closed(&self) {
+        let mut look = Look::new();
+        self.collect_below(&mut look);
+        // Nobody drives it any more. A waker may own a task, so it must not live as long as the last handle.
+        let waker = self.lock().waker.take();
+        drop(waker);
+    }
+
+    /// What decides at the end of the boundary, besides visibility.
+    pub(crate) fn take_result(&self) -> Taken {
+        let mut state = self.lock();
+        Taken {
+            failure: state.failure.take(),
+            lost_child: state.lost_child,
+            delivered_under: state.delivered_under.take(),
+        }
+    }
+
+    pub(crate) fn suppressed(&self) -> Vec<Suppressed> {
+        self.lock().suppressed.clone()
+    }
+
+    /// A failure that can no longer leave a boundary is reported (rule U5).
+    pub(crate) fn report_failure(&self) {
+        let failure = self.lock().failure.take();
+        if let Some(failure) = failure {
+            let suppressed = failure.suppressed();
+            self.lock().suppressed.push(suppressed.clone());
+            event::failure_suppressed(self, &suppressed);
+        }
+    }
+
+    /// Hands the remaining work to an orphan; false if there is none, or if that was done already.
+    pub(crate) fn orphan(&self) -> bool {
+        let mut look = Look::new();
+        let mut state = self.lock();
+        let owes = !self.has(CLOSED)
+            && (!state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some());
+        if self.has(CLOSED) || self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED != 0 {
+            return false;
+        }
+        state.cause.get_or_insert(Cause::Dropped);
+        // Under the lock: nobody spawns into it between the look and the close.
+        self.raise(if owes { STOPPED } else { CLOSED });
+        drop(state);
+        if owes {
+            self.collect_below(&mut look);
+        } else {
+            self.closed();
+        }
+        owes
+    }
+
+    /// Adds a child; `None` if the scope was left (rule F7).
+    pub(crate) fn add_child(&self, node: &Arc<Self>, background: bool) -> Option<usize> {
+        let mut state = self.lock();
+        if self.has(CLOSED) {
+            return None;
+        }
+        if !background {
+            state.foreground += 1;
+        } else if state.background_cancelled {
+            // Its scope has begun to end: it must not wait for ever.
+            state.background_cancelled = false;
+        }
+        Some(state.children.insert(Child { node: Arc::clone(node), background }))
+    }
+
+    /// A child has ended, cleanup included.
+    pub(crate) fn child_ended(&self, key: usize, end: ChildEnd) {
+        let mut look = Look::new();
+        let mut state = self.lock();
+        let Some(child) = state.children.try_remove(key) else { return };
+        if !child.background {
+            state.foreground -= 1;
+            state.lost_child |= end == ChildEnd::Lost;
+        }
+        let last = state.foreground == 0;
+        if last {
+            look.wakers.extend(state.waker.clone());
+        }
+        let lost = end == ChildEnd::Lost && !child.background;
+        drop(state);
+        if lost {
+            self.cut(&mut look);
+        }
+        drop(child);
+    }
+}
