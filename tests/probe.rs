@@ -1,7 +1,7 @@
 //! What behaviour tests look through: a log on virtual time, guards that note their drop, counters of polls.
 //!
-//! An entry of a log reads `"ms text"`: the whole milliseconds of tokio's clock since the log was made, which is
-//! exact on paused time, then what was said.
+//! An entry of a log reads `"ms text"`: the whole milliseconds of tokio's clock since the log was made, which
+//! is exact on paused time, then what was said.
 
 use std::fmt::{self, Debug, Display};
 use std::future::Future;

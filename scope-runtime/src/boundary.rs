@@ -166,7 +166,8 @@ fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: &mut Option<
     let mut dropped = Ok(());
     if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
         let _entered = context::enter_for_drop(frame);
-        dropped = drop_body(stage.as_mut(), Stage::Left);
+        with_stack(context::Stack::begin_drop);
+        dropped = drop_body(stage.as_mut());
     }
     if let Some(node) = frame.as_ref().and_then(Frame::node) {
         orphan::adopt_from(node, None);
@@ -178,10 +179,9 @@ fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: &mut Option<
     }
 }
 
-/// Drops the body in its own frame, so that what its destructors register goes there.
-fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>, next: Stage<B, R>) -> Result<(), Payload> {
-    with_stack(context::Stack::begin_drop);
-    catch_unwind(AssertUnwindSafe(|| stage.set(next)))
+/// Drops the body, with its frame on the stack: what its destructors register goes there.
+fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>) -> Result<(), Payload> {
+    catch_unwind(AssertUnwindSafe(|| stage.set(Stage::Left)))
 }
 
 impl<B: Future, C: Classify<B::Output>> Block<B, C> {
@@ -409,7 +409,10 @@ fn end_body<B: Future, C: Classify<B::Output>>(
     end: End<B::Output>,
     classify: C,
 ) -> Option<Left<B::Output>> {
-    let dropped = drop_body(stage.as_mut(), Stage::Left);
+    if !matches!(end, End::Finished) {
+        with_stack(context::Stack::begin_drop);
+    }
+    let dropped = drop_body(stage.as_mut());
     let context::Dropped { node, failing } = with_stack(context::Stack::end_drop).flatten()?;
     let end = match end {
         End::Returned(value) if failing || classify.is_err(&value) => End::Errored(value),

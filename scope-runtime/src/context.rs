@@ -192,7 +192,7 @@ pub(crate) fn waker_id(waker: &Waker) -> WakerId {
 
 /// See [`Stack::pause`].
 pub(crate) enum Pause {
-    /// The body is at its end.
+    /// The body is at its end, and about to be dropped.
     Finished,
     /// The body stays, and wants to be woken at the moment.
     Kept(Moment),
@@ -234,10 +234,13 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&mut Stack) -> T) -> Option<T> {
 /// Pushes the frame in `slot` for the time of a poll.
 pub(crate) fn enter<'a>(slot: &'a mut Option<Frame>, waker: &Waker) -> Entered<'a> {
     let mut look = Look::new();
-    let entered = push(slot, waker_id(waker));
-    let relinked = with_stack(|stack| stack.relink(&mut look));
-    assert!(relinked.is_some(), "a cancel scope was polled while its thread is being torn down");
-    entered
+    let depth = with_stack(|stack| {
+        let depth = stack.push(slot, waker_id(waker));
+        stack.relink(&mut look);
+        depth
+    });
+    let depth = depth.expect("no scope is polled while its thread is being torn down");
+    Entered { slot, depth }
 }
 
 /// A frame that is on the stack; dropping this brings it back to where it was. So a panic that gets past the one who
@@ -258,20 +261,22 @@ impl Drop for Entered<'_> {
     }
 }
 
-fn push(slot: &mut Option<Frame>, waker: WakerId) -> Entered<'_> {
-    let depth = with_stack(|stack| {
-        stack.0.extend(slot.take().map(|frame| Entry { frame, waker }));
-        stack.0.len()
-    });
+/// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
+pub(crate) fn enter_for_drop(slot: &mut Option<Frame>) -> Entered<'_> {
+    let depth = with_stack(|stack| stack.push(slot, (0, 0)));
+    // While the thread is being torn down there is no stack; the frame stays where it is.
     Entered { slot, depth: depth.unwrap_or(0) }
 }
 
-/// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
-pub(crate) fn enter_for_drop(slot: &mut Option<Frame>) -> Entered<'_> {
-    push(slot, (0, 0))
-}
-
 impl Stack {
+    /// Moves the frame onto the stack, and says how high that is now.
+    fn push(&mut self, slot: &mut Option<Frame>, waker: WakerId) -> usize {
+        if let Some(frame) = slot.take() {
+            self.0.push(Entry { frame, waker });
+        }
+        self.0.len()
+    }
+
     /// Hangs the top frame's node under what is below it now (rule T1).
     fn relink(&mut self, look: &mut Look) {
         let top = self.0.len() - 1;
@@ -471,12 +476,13 @@ impl Stack {
 
     /// The body of the innermost frame is pending. All that a scope without a node needs is done in one go.
     pub(crate) fn pause(&mut self, look: &mut Look) -> Pause {
-        self.register_shield();
         let Some(frame) = self.top_frame() else { return Pause::Deliver };
         if frame.has(FINISHED) {
-            frame.flags &= !FINISHED;
+            frame.flags = frame.flags & !FINISHED | DROPPING;
             return Pause::Finished;
         }
+        self.register_shield();
+        let Some(frame) = self.top_frame() else { return Pause::Deliver };
         if let Some(node) = frame.node() {
             return Pause::Shared(Arc::clone(node));
         }

@@ -425,8 +425,8 @@ impl Node {
     fn collect_here(&self, look: &mut Look, todo: &mut Vec<Arc<Self>>) {
         self.raise(CHANGED);
         let state = self.lock();
-        look.wakers.extend(state.waker.clone());
-        look.wakers.extend(state.watchers.iter().map(|(_, waker)| waker.clone()));
+        look.wake_all_later(state.waker.clone());
+        look.wake_all_later(state.watchers.iter().map(|(_, waker)| waker.clone()));
         let inner = state.inner.iter().map(|(_, inner)| &inner.node);
         let children = state.children.iter().map(|(_, child)| &child.node);
         todo.extend(inner.chain(children).filter(|node| !node.has(SHIELD)).cloned());

@@ -371,7 +371,7 @@ async fn w1_a_block_that_fails_is_the_cause_for_its_children_with_the_type_of_it
     assert_eq!(fails(&mut task).await.unwrap_err(), "broken");
     let cancelled = task.unwrap().await.unwrap_err();
     let Cause::TaskFailed { task, text, .. } = cancelled.root_cause() else { panic!("{cancelled}") };
-    // The type of the function's error may not be known yet where a block is compiled, so nothing is asked of it.
+    // The type of the error may not be known yet where a block is compiled, so nothing is asked of it.
     assert_eq!((&**task, &**text), ("body", "alloc::string::String"));
 }
 

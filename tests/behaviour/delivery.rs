@@ -553,7 +553,7 @@ fn unwinds_slowly(log: Log) -> Moved {
     })
 }
 
-/// Polls `moved` under a scope named "first" that ends at 10 ms; at 20 ms another branch takes it and sends it away.
+/// Polls `moved` under a scope named "first" that ends at 10 ms; at 20 ms another branch sends it away.
 async fn deliver_and_send(log: Log, moved: Moved, to: oneshot::Sender<Moved>) {
     let moved = RefCell::new(Some(moved));
     let first = scope!(timeout = 10ms, name = "first", {
@@ -684,8 +684,8 @@ async fn d4_a_future_that_was_delivered_to_is_held_and_cut_by_a_cancelled_scope_
     ]);
 }
 
-/// A scope that owes nothing, so that it has unwound at once; a shield in another branch of "first" holds that one back,
-/// and sends the scope away when it is done, at 20 ms.
+/// A scope that owes nothing, so that it has unwound at once; a shield in another branch of "first" holds that
+/// one back, and sends the scope away when it is done, at 20 ms.
 async fn unwind_and_send(log: Log, to: oneshot::Sender<Moved>) {
     let inside = log.clone();
     let moved: Moved = Box::pin(async move {

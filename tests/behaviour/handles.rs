@@ -1,4 +1,4 @@
-//! Handles, spawners and watchers: what can be done to a scope from elsewhere, and when it is too late (F7, L3).
+//! Handles, spawners and watchers: what can be done to a scope from elsewhere, and when it is too late.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};

@@ -502,8 +502,8 @@ async fn t4_the_shield_option_takes_an_expression() {
 
 // --- what waiting costs ------------------------------------------------------------------------------------
 
-/// At the start, at the deadline, once more for the request that it is, and at the end; and seldom a look whether the
-/// shield is still polled (rule U1a).
+/// At the start, at the deadline, once more for the request that it is, and at the end; and seldom a look whether
+/// the shield is still polled (rule U1a).
 const A_FEW: usize = 8;
 
 /// Runs `body` in a scope that is cancelled after 10 ms, and says how often it was polled.
@@ -575,8 +575,8 @@ async fn h16_a_cancel_does_not_wake_a_task_that_is_shielded_from_it() {
     assert_eq!(polls.count(), 2, "at its start and at its end");
 }
 
-/// In a sub-executor a scope must be looked for now and then, in case that nobody polls it any more (rule U1a): at
-/// most so often in a minute.
+/// In a sub-executor a scope must be looked for now and then, in case that nobody polls it any more (rule U1a):
+/// at most so often in a minute.
 const LOOKS: usize = 64;
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ impl Node {
     }
 
     fn wake_watchers(&self, look: &mut Look) {
-        look.wakers.extend(self.lock().watchers.iter().map(|(_, waker)| waker.clone()));
+        look.wake_all_later(self.lock().watchers.iter().map(|(_, waker)| waker.clone()));
     }
 
     /// Registers somebody who waits for a change of this node's state, under the key that it got before.
@@ -251,7 +251,7 @@ impl Node {
         }
         let last = state.foreground == 0;
         if last {
-            look.wakers.extend(state.waker.clone());
+            look.wake_all_later(state.waker.clone());
         }
         let lost = end == ChildEnd::Lost && !child.background;
         drop(state);

@@ -101,7 +101,7 @@ impl Node {
             });
             self.lock().entry = Some((Arc::clone(parent), key));
         }
-        look.released.extend(self.parent.set(parent));
+        look.release_later(self.parent.set(parent));
     }
 
     /// Takes this node off its parent's list.
@@ -110,11 +110,11 @@ impl Node {
         let mut state = parent.lock();
         let gone = state.inner.try_remove(key);
         if parent.has(HOLDING) {
-            look.wakers.extend(state.waker.clone());
+            look.wake_all_later(state.waker.clone());
         }
         drop(state);
         drop(gone);
-        look.released.push(parent);
+        look.release_later(Some(parent));
     }
 
     /// Begins a pass over the body; `parent` is reached by it (rule U1a).

@@ -9,14 +9,18 @@ use crate::deadline::Moment;
 /// One look at the tree: reads the clock at most once, and wakes after all locks and borrows are released.
 pub(crate) struct Look {
     now: Option<Moment>,
-    pub(super) wakers: Vec<Waker>,
-    /// Parents that were let go; the last one to know a node drops what it holds.
-    pub(super) released: Vec<Arc<Node>>,
+    later: Vec<Later>,
+}
+
+enum Later {
+    Wake(Waker),
+    /// A parent that was let go: the last one to know a node drops what it holds.
+    Release(Arc<Node>),
 }
 
 impl Look {
     pub(crate) fn new() -> Self {
-        Self { now: None, wakers: Vec::new(), released: Vec::new() }
+        Self { now: None, later: Vec::new() }
     }
 
     pub(crate) fn now(&mut self) -> Moment {
@@ -24,14 +28,33 @@ impl Look {
     }
 
     pub(crate) fn wake_later(&mut self, waker: Waker) {
-        self.wakers.push(waker);
+        self.later.push(Later::Wake(waker));
+    }
+
+    pub(super) fn wake_all_later(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        self.later.extend(wakers.into_iter().map(Later::Wake));
+    }
+
+    pub(super) fn release_later(&mut self, node: Option<Arc<Node>>) {
+        self.later.extend(node.map(Later::Release));
     }
 }
 
 impl Drop for Look {
+    #[inline]
     fn drop(&mut self) {
-        for waker in self.wakers.drain(..) {
-            waker.wake();
+        if !self.later.is_empty() {
+            act(std::mem::take(&mut self.later));
+        }
+    }
+}
+
+#[cold]
+fn act(later: Vec<Later>) {
+    for act in later {
+        match act {
+            Later::Wake(waker) => waker.wake(),
+            Later::Release(node) => drop(node),
         }
     }
 }

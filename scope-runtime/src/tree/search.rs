@@ -158,7 +158,7 @@ impl Node {
                 Sighting::Wake(at) => {
                     waiting = true;
                     until = at.map_or(until, |at| until.min(at));
-                    look.wakers.extend(node.lock().waker.clone());
+                    look.wake_all_later(node.lock().waker.clone());
                     // A stored waker may lead nowhere (`now_or_never`): the next pass must come all the same.
                     look.wake_later(retry.clone());
                 }
