@@ -7,6 +7,7 @@ mod delivery;
 mod handles;
 mod misuse;
 mod report;
+mod robustness;
 mod shapes;
 mod shields;
 mod tasks;

@@ -25,6 +25,10 @@ pub(super) struct Search {
     /// How often in a row it was woken and reached.
     found: u8,
     not_before: Option<Moment>,
+    /// When a shield that was reached is looked for all the same: nothing may ever wake whoever forgot it in that very
+    /// pass. The pauses double.
+    look: Option<Moment>,
+    looks: u8,
 }
 
 /// What a pass says about a scope that a delivery waits for.
@@ -48,7 +52,16 @@ impl Search {
                 self.not_before = Some(now.after(SEARCH_PAUSE * 2u32.pow(self.found.into())));
             }
             (self.missed, self.missed_since) = (0, None);
-            return Sighting::Reached;
+            if !shield {
+                return Sighting::Reached;
+            }
+            if let Some(at) = self.look.filter(|at| now < *at) {
+                return Sighting::Later(at);
+            }
+            let at = now.after(SHIELD_PATIENCE * 2u32.pow(self.looks.into()));
+            self.looks = self.looks.saturating_add(1).min(FOUND_MAX);
+            self.look = Some(at);
+            return Sighting::Later(at);
         }
         if !self.woken {
             if let Some(later) = self.not_before.filter(|at| self.found >= FOUND_AT_ONCE && now < *at) {
