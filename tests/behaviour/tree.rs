@@ -8,8 +8,8 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use scope_runtime::{
-    Cancelled, Cause, InScope, Spawner, cancel_scope, check, current, defer, is_cancelled, remaining, scope,
-    shield, spawn, try_current,
+    Cancelled, Cause, InScope, Spawner, cancel_scope, check, current, defer, effective_deadline,
+    is_cancelled, remaining, scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, on_a_thread, outside, poll_once, sleep};
 use tokio::sync::oneshot;
@@ -995,4 +995,58 @@ async fn t6_a_guest_that_is_polled_in_another_scope_is_below_its_own() {
 fn t6_check_outside_every_scope_is_ok() {
     assert!(check().is_ok());
     assert!(!is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t6_a_stretch_of_a_thread_sees_the_scopes_cancel_deadline_and_shield() {
+    let seen = scope!(timeout = 50ms, |s| {
+        let handle = s.handle();
+        let before = on_a_thread({
+            let handle = handle.clone();
+            move || handle.run(|| (check().is_ok(), effective_deadline(), try_current().is_some()))
+        });
+        handle.cancel_with("enough");
+        let after = on_a_thread(move || {
+            let outside = check().is_ok();
+            (outside, handle.run(|| check().unwrap_err().to_string()), check().is_ok())
+        });
+        (before, after, s.deadline())
+    });
+    let (before, (outside, cancelled, behind), deadline) = seen.unwrap();
+    assert_eq!(before, (true, deadline, true));
+    assert!(outside && behind, "the context ends with the closure");
+    assert!(cancelled.contains("enough"), "{cancelled}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t6_a_stretch_under_a_scope_that_was_left_is_cancelled_with_the_cause_closed() {
+    let handle = scope!({ current() }).unwrap();
+    let cancelled = handle.run(check).unwrap_err();
+    assert!(matches!(cancelled.cause(), Cause::Closed), "{cancelled}");
+    assert!(check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t6_a_stretch_that_panics_is_left_and_passes_the_panic_on() {
+    let value = scope!({
+        let handle = current();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            handle.run(|| std::panic::panic_any(7_u8));
+        }));
+        (panicked.unwrap_err().downcast::<u8>().ok(), current().name() == handle.name())
+    });
+    assert_eq!(value.unwrap(), (Some(Box::new(7)), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t6_what_a_stretch_defers_runs_at_the_end_of_the_scope() {
+    let log = Log::new();
+    scope!({
+        let (handle, cleanup) = (current(), log.clone());
+        handle.run(|| defer(async move { cleanup.say("cleanup") }));
+        sleep(10).await;
+        log.say("body ends");
+    })
+    .unwrap();
+    log.expect(&["10 body ends", "10 cleanup"]);
 }
