@@ -408,7 +408,12 @@ impl Node {
 
     /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4).
     fn cut(&self, look: &mut Look) {
-        if self.raise(CUT) & CUT == 0 {
+        let first = self.raise(CUT) & CUT == 0;
+        // Where the cancel is visible without this flag, whoever made it visible has woken all below, or will: else the
+        // levels of a deep tree would wake each other over and over. A node that was moved was not there then.
+        let woken =
+            !self.parent.was_moved() && (self.has(CANCELLED | STOPPED) || self.sees_outer_cancel(look));
+        if first && !woken {
             self.collect_below(look);
         }
     }

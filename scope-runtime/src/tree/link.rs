@@ -23,7 +23,7 @@ pub(super) enum Parent<'a> {
 
 impl ParentLink {
     pub(super) fn get(&self) -> Parent<'_> {
-        if self.moved.load(Ordering::Acquire) {
+        if self.was_moved() {
             let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
             return latest.map_or(Parent::None, Parent::Moved);
         }
@@ -35,6 +35,10 @@ impl ParentLink {
         let first = self.first.take().flatten();
         // A node that was moved holds two; the older one is seldom the last to know its scope.
         latest.or(first)
+    }
+
+    pub(super) fn was_moved(&self) -> bool {
+        self.moved.load(Ordering::Acquire)
     }
 
     /// Sets the parent, and gives the old one back, to be dropped where that may run a user's code.
