@@ -69,7 +69,7 @@
 //!
 //! | rules | what they say | where |
 //! | --- | --- | --- |
-//! | T1–T6 | a scope's parent is the one that polls it; a child task belongs to the scope that it was spawned into; a foreign task starts outside | [`current`], [`spawn!`], [`InScope`] |
+//! | T1–T6 | a scope's parent is the one that polls it; a child task belongs to the scope that it was spawned into; a foreign task starts outside | [`current`], [`spawn!`], [`detach!`], [`InScope`] |
 //! | D1–D7 | the code before the first suspension runs; delivery only at a suspension, completion wins; level-triggered; a foreign cancel is not absorbed; an own one is | [`scope!`], [`check`] |
 //! | U1–U5 | innermost first; children, then cleanup, on every way out; what is dropped from outside is adopted | [`defer`], [`guard()`], [`root`] |
 //! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`] |
@@ -364,6 +364,46 @@ macro_rules! shield {
 #[macro_export]
 macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };
+}
+
+/// Starts a task that outlives its scope: the explicit leak, a plain `tokio::spawn` with tokio's `JoinHandle`.
+///
+/// `tokio::spawn` written out in a scope's body does not compile, since it is mostly a mistake; this says that it is meant.
+/// The task starts outside of every scope (rule T5). To let it know of one, put its future [`in_scope`](InScope::in_scope).
+///
+/// # Panics
+///
+/// Outside a tokio runtime, as `tokio::spawn` does.
+///
+/// # Cancellation safety
+///
+/// No scope cancels the task, and none waits for it.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{detach, scope, try_current};
+/// use std::time::Duration;
+/// use tokio::time::{Instant, sleep};
+///
+/// let begun = Instant::now();
+/// let outliving = scope!({
+///     detach!(async {
+///         sleep(Duration::from_secs(5)).await;
+///         try_current().is_none()
+///     })
+/// });
+/// assert_eq!(begun.elapsed(), Duration::ZERO); // nobody waited
+/// assert!(outliving.unwrap().await.unwrap());
+/// # }
+/// ```
+#[macro_export]
+macro_rules! detach {
+    ($future:expr $(,)?) => {
+        $crate::__private::detach($future)
+    };
 }
 
 /// The code of the pages is compiled and run by the tests.

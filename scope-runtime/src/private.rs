@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::boundary::{Block, Classify, Left, NeverErr};
 use crate::cause::Cancelled;
@@ -375,6 +376,15 @@ pub mod classify {
     }
 
     impl<R> ReturnsAny for Return<R> {}
+}
+
+/// `detach!`
+#[track_caller]
+pub fn detach<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    tokio::spawn(future)
 }
 
 /// The type of a child's output, for the choice between fallible and plain.

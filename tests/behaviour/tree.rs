@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use scope_runtime::{
-    Cancelled, Cause, InScope, Spawner, cancel_scope, check, current, defer, effective_deadline,
+    Cancelled, Cause, InScope, Spawner, cancel_scope, check, current, defer, detach, effective_deadline,
     is_cancelled, remaining, scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, on_a_thread, outside, poll_once, sleep};
@@ -744,6 +744,23 @@ fn t5_a_task_that_is_polled_inside_a_bodys_poll_is_in_that_scope() {
     };
     let (name, cancelled) = outer.now_or_never().expect("the body does not suspend").unwrap();
     assert_eq!((&*name, cancelled), ("outer", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t5_a_detached_task_outlives_the_scope_and_its_cancel() {
+    let log = Log::new();
+    let (task, own) = (log.clone(), log.clone());
+    let cut = scope!(timeout = 10ms, {
+        detach!(async move {
+            let seen = try_current().is_some() || is_cancelled();
+            sleep(30).await;
+            task.say(seen);
+        });
+        pending::<()>().await
+    });
+    own.say(cut.is_err());
+    sleep(50).await;
+    log.expect(&["10 true", "30 false"]);
 }
 
 // --- T6 ----------------------------------------------------------------------------------------------------

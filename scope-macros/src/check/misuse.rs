@@ -20,8 +20,15 @@ pub(super) fn judge(misuses: Vec<Misuse>, called: &str, diagnostics: &mut Diagno
             Misuse::Leak { path } => {
                 let names: Vec<String> =
                     path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-                let message =
-                    format!("`{}` starts what no scope waits for; write `spawn!(…)`", names.join("::"));
+                let otherwise = if names[0] == "std" {
+                    "start the thread in a function of its own"
+                } else {
+                    "`detach!(…)` for a task that outlives the scope"
+                };
+                let message = format!(
+                    "`{}` starts what no scope waits for; write `spawn!(…)`, or {otherwise}",
+                    names.join("::")
+                );
                 diagnostics.on(path, message);
             }
             Misuse::Yield { at } => diagnostics.at(
