@@ -149,7 +149,7 @@ pub async fn checkpoint() -> Result<(), Cancelled> {
 /// # }
 /// ```
 pub async fn cancelled() {
-    match with_stack(context::Stack::top_node).flatten() {
+    match with_stack(context::Stack::make_top_node).flatten() {
         Some(node) => ScopeHandle::new(node).cancelled().await,
         None => std::future::pending().await,
     }

@@ -393,7 +393,7 @@ fn deliver(look: &mut Look) {
         let foreign = stack.has_parent() && (stack.inner_unwound() || stack.sees_outer_cancel(look));
         // Whoever unwinds for somebody else must still know it if its future is moved (rule D4).
         if foreign {
-            stack.top_node();
+            stack.make_top_node();
         }
         foreign.then(|| stack.foreign_error(look)).flatten()
     });
@@ -489,7 +489,7 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> 
     })
     .unwrap_or((true, false));
     if told {
-        let parent = with_stack(|stack| stack.top_node().and_then(|node| node.parent())).flatten();
+        let parent = with_stack(|stack| stack.make_top_node().and_then(|node| node.parent())).flatten();
         if under.is_none() || same(under.as_ref(), parent.as_ref()) {
             with_stack(|stack| stack.signal_parent());
             let told = Told::new(parent.as_ref(), waker);

@@ -218,14 +218,7 @@ impl Node {
 
     /// Registers a cleanup as the last one; gives it back if the scope was left.
     fn push_cleanup(&self, future: Boxed) -> Result<(), Boxed> {
-        let mut state = self.lock();
-        if self.is_closed() {
-            return Err(future);
-        }
-        let order = state.next_order;
-        state.next_order += 1;
-        state.cleanup.push_back(CleanupItem { order, future });
-        Ok(())
+        self.insert_cleanup(self.reserve_order(), future)
     }
 
     /// Registers a cleanup in the place that was reserved for it.

@@ -67,6 +67,14 @@ impl Frame {
         Self { place: Where::Shared(node), given: Given::NOTHING, flags: ROOTED }
     }
 
+    /// The frame of a stretch of code that was put under a scope with `run`: it has no end that could wait, so what it
+    /// registers goes to the scope.
+    pub(crate) fn stretch(guest: Arc<Node>) -> Self {
+        let mut frame = Self::rooted(guest);
+        frame.set(STRETCH);
+        frame
+    }
+
     pub(crate) fn shielded(mut self) -> Self {
         self.set(SHIELD);
         self
@@ -170,16 +178,6 @@ impl Frame {
                 node
             }
         }
-    }
-}
-
-impl Frame {
-    /// The frame of a stretch of code that was put under a scope with `run`: it has no end that could wait, so what it
-    /// registers goes to the scope.
-    pub(crate) fn stretch(guest: Arc<Node>) -> Self {
-        let mut frame = Self::rooted(guest);
-        frame.set(STRETCH);
-        frame
     }
 }
 
@@ -445,7 +443,7 @@ impl Stack {
     }
 
     /// The node of the innermost frame, made now if need be.
-    pub(crate) fn top_node(&mut self) -> Option<Arc<Node>> {
+    pub(crate) fn make_top_node(&mut self) -> Option<Arc<Node>> {
         self.top().map(|top| self.node_at(top))
     }
 

@@ -18,28 +18,20 @@ use crate::failure::panic_text;
 use crate::site::Kind;
 use crate::tree::{ChildEnd, Look, Node};
 
-/// The trackers of the runtimes that have, or had, orphans at their root.
-fn roots<T>(f: impl FnOnce(&mut HashMap<Id, TaskTracker>) -> T) -> T {
+/// Calls `f` with the tracker of a runtime's orphans. A token must be taken in `f`: an empty tracker is forgotten.
+fn with_tracker<T>(runtime: &Handle, f: impl FnOnce(&TaskTracker) -> T) -> T {
     static ROOTS: Mutex<Option<HashMap<Id, TaskTracker>>> = Mutex::new(None);
-    f(ROOTS.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
-}
-
-fn tracker(runtime: &Handle) -> TaskTracker {
-    roots(|roots| {
-        // Trackers of runtimes that are gone would pile up; an empty one holds nothing that could be lost.
-        roots.retain(|id, tracker| *id == runtime.id() || !tracker.is_empty());
-        let tracker = roots.entry(runtime.id()).or_default();
-        tracker.close();
-        tracker.clone()
-    })
+    let mut roots = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let roots = roots.get_or_insert_default();
+    // Trackers of runtimes that are gone would pile up; an empty one holds nothing that could be lost.
+    roots.retain(|id, tracker| *id == runtime.id() || !tracker.is_empty());
+    let tracker = roots.entry(runtime.id()).or_default();
+    tracker.close();
+    f(tracker)
 }
 
 fn token(runtime: &Handle) -> TaskTrackerToken {
-    roots(|roots| {
-        let tracker = roots.entry(runtime.id()).or_default();
-        tracker.close();
-        tracker.token()
-    })
+    with_tracker(runtime, TaskTracker::token)
 }
 
 /// The root of all scopes of a runtime: where the work of scopes ends up that were dropped from outside.
@@ -48,7 +40,7 @@ fn token(runtime: &Handle) -> TaskTrackerToken {
 /// `JoinHandle::abort`. Its children are then cancelled, and children and pending cleanup are adopted by the nearest
 /// enclosing live scope. Without one they are adopted by the root of their runtime, which counts them (rule U5).
 pub mod root {
-    use super::{Handle, tracker};
+    use super::{Handle, TaskTracker, with_tracker};
 
     /// Waits until the root of the current runtime has no orphans left (rule U5).
     ///
@@ -90,7 +82,7 @@ pub mod root {
     /// # }
     /// ```
     pub async fn wait_idle() {
-        let tracker = tracker(&Handle::current());
+        let tracker = with_tracker(&Handle::current(), TaskTracker::clone);
         tracker.wait().await;
     }
 
@@ -120,7 +112,7 @@ pub mod root {
     /// # }
     /// ```
     pub fn count() -> usize {
-        Handle::try_current().map_or(0, |runtime| tracker(&runtime).len())
+        Handle::try_current().map_or(0, |runtime| with_tracker(&runtime, TaskTracker::len))
     }
 }
 

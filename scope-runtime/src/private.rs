@@ -15,21 +15,21 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::boundary::{Block, Classify, Left, NeverErr};
+use crate::boundary::{Block, Classify, Left};
 use crate::cause::Cancelled;
 use crate::context::{self, Extra, Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::ErrorText;
 use crate::scope::FromFailure;
-use crate::task::{closed_task, spawn_into};
+use crate::task::{Task, closed_task, spawn_into};
 
+pub use crate::boundary::NeverErr;
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
-pub use crate::task::{Child, Task};
-pub use core::{column, file, line, module_path};
+pub use crate::task::Child;
 pub use core::{
-    option::Option::{self, None, Some},
-    result::Result::{self, Err, Ok},
+    option::Option::{None, Some},
+    result::Result::{Err, Ok},
 };
 pub use std::time::Duration;
 
@@ -275,10 +275,6 @@ pub fn value<T>(slot: Option<T>) -> T {
 pub fn shield_cut(cancelled: Cancelled) -> Infallible {
     panic!("a shield was moved out of the scope that it unwound for: {cancelled}")
 }
-
-/// For bodies that end with a mere value.
-#[allow(non_upper_case_globals)] // expansions call it a function
-pub const never_err: NeverErr = NeverErr;
 
 /// What a function under `#[cancel_scope]` returns if its scope was cancelled.
 #[diagnostic::on_unimplemented(

@@ -571,9 +571,13 @@ impl<R> Scope<R> {
     where
         R: FromFailure<E>,
     {
+        self.keep_converter(TypeId::of::<E>(), |error| R::from_failure(*downcast::<E>(error)));
+    }
+
+    fn keep_converter(&self, error: TypeId, converter: Converter<R>) {
         let mut converters = self.inner.converters.lock().unwrap_or_else(PoisonError::into_inner);
-        if !converters.iter().any(|(id, _)| *id == TypeId::of::<E>()) {
-            converters.push((TypeId::of::<E>(), |error| R::from_failure(*downcast(error))));
+        if !converters.iter().any(|(known, _)| *known == error) {
+            converters.push((error, converter));
         }
     }
 
@@ -604,10 +608,7 @@ impl<R: ReturnType> Scope<R> {
     /// # }
     /// ```
     pub fn spawner(&self) -> Spawner<R::Error> {
-        let mut converters = self.inner.converters.lock().unwrap_or_else(PoisonError::into_inner);
-        if !converters.iter().any(|(id, _)| *id == TypeId::of::<R::Error>()) {
-            converters.push((TypeId::of::<R::Error>(), |error| R::from_error(*downcast(error))));
-        }
+        self.keep_converter(TypeId::of::<R::Error>(), |error| R::from_error(*downcast(error)));
         Spawner { handle: self.handle(), error: PhantomData }
     }
 }

@@ -337,7 +337,7 @@ impl Node {
     }
 
     /// Moves the deadline (rule L3).
-    pub(crate) fn set_deadline(self: &Arc<Self>, deadline: Moment) {
+    pub(crate) fn set_deadline(&self, deadline: Moment) {
         let mut look = Look::new();
         if self.cancel_called(&mut look) || self.has(CLOSED) {
             return;
@@ -352,7 +352,7 @@ impl Node {
     // --- requests -------------------------------------------------------------------------------------------------
 
     /// Turns the shield on or off (rule T4).
-    pub(crate) fn set_shield(self: &Arc<Self>, shield: bool) {
+    pub(crate) fn set_shield(&self, shield: bool) {
         if shield {
             self.raise(SHIELD);
         } else {
@@ -390,10 +390,8 @@ impl Node {
         self.expire_if_due(&mut look);
         let mut state = self.lock();
         if state.failure.is_some() || self.has(CLOSED | ORPHANED) {
-            let suppressed = failure.suppressed();
-            state.suppressed.push(suppressed.clone());
             drop(state);
-            event::failure_suppressed(self, &suppressed);
+            self.suppress(&failure);
             return;
         }
         if state.cause.is_none() {
@@ -404,6 +402,13 @@ impl Node {
         drop(state);
         event::cancel_requested(self);
         self.collect_below(&mut look);
+    }
+
+    /// Reports a failure that does not leave the boundary.
+    fn suppress(&self, failure: &Failure) {
+        let suppressed = failure.suppressed();
+        self.lock().suppressed.push(suppressed.clone());
+        event::failure_suppressed(self, &suppressed);
     }
 
     /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4).

@@ -61,7 +61,7 @@ pub(super) fn error_of(ret: &Ident, rt: &TokenStream) -> TokenStream {
 pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStream {
     let at = Span::mixed_site();
     match exits {
-        Exits::Never | Exits::Hidden => quote_spanned!(at=> #rt::never_err),
+        Exits::Never | Exits::Hidden => quote_spanned!(at=> #rt::NeverErr),
         Exits::Seen => quote_spanned! {at=>
             { use #rt::classify::{ReturnsAny as _, ReturnsResult as _}; (&#ret).classify() }
         },

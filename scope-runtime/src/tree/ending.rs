@@ -8,7 +8,6 @@ use std::task::Waker;
 use super::{CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, Look, Node, ORPHANED, STOPPED};
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::{CleanupItem, Running};
-use crate::event;
 use crate::failure::{Failure, Suppressed};
 
 /// A child task, or an adopted orphan.
@@ -198,9 +197,7 @@ impl Node {
     pub(crate) fn report_failure(&self) {
         let failure = self.lock().failure.take();
         if let Some(failure) = failure {
-            let suppressed = failure.suppressed();
-            self.lock().suppressed.push(suppressed.clone());
-            event::failure_suppressed(self, &suppressed);
+            self.suppress(&failure);
         }
     }
 
@@ -231,11 +228,11 @@ impl Node {
         if self.has(CLOSED) {
             return None;
         }
-        if !background {
-            state.foreground += 1;
-        } else if state.background_cancelled {
-            // Its scope has begun to end: it must not wait for ever.
+        if background {
+            // If its scope has begun to end already, this one must be cancelled, too.
             state.background_cancelled = false;
+        } else {
+            state.foreground += 1;
         }
         Some(state.children.insert(Child { node: Arc::clone(node), background }))
     }

@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// Hangs this node under `parent` (rules T1, T2, T6); `inner` says that it is polled by the parent's body.
+    /// Hangs this node under `parent` (rules T1, T2, T6).
     pub(crate) fn link(self: &Arc<Self>, parent: Option<Arc<Self>>, place: Place, look: &mut Look) {
         self.unlink(look);
         if place == Place::Guest {
