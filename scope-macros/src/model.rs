@@ -61,17 +61,32 @@ pub(crate) enum Setting {
     Deadline(Expr),
     Shield(Expr),
     Name(Expr),
+    Grace(Delay),
+    Cooperative,
     CleanupTimeout(Delay),
+    Error(Expr),
+    Bubble(Expr),
+    Link(Expr),
+    CancelOn(Expr),
+    Token(Expr),
 }
 
 impl Setting {
     pub(crate) fn value_mut(&mut self) -> Option<&mut Expr> {
         match self {
-            Setting::Timeout(Delay::Computed(value)) | Setting::CleanupTimeout(Delay::Computed(value)) => {
-                Some(value)
-            }
-            Setting::Deadline(value) | Setting::Shield(value) | Setting::Name(value) => Some(value),
-            Setting::Timeout(Delay::Literal(_)) | Setting::CleanupTimeout(Delay::Literal(_)) => None,
+            Setting::Timeout(delay) | Setting::Grace(delay) | Setting::CleanupTimeout(delay) => match delay {
+                Delay::Computed(value) => Some(value),
+                Delay::Literal(_) => None,
+            },
+            Setting::Deadline(value)
+            | Setting::Shield(value)
+            | Setting::Name(value)
+            | Setting::Error(value)
+            | Setting::Bubble(value)
+            | Setting::Link(value)
+            | Setting::CancelOn(value)
+            | Setting::Token(value) => Some(value),
+            Setting::Cooperative => None,
         }
     }
 }

@@ -9,8 +9,15 @@ pub(crate) enum Key {
     Deadline,
     Shield,
     Name,
+    Grace,
+    Cooperative,
     CleanupTimeout,
     Fallback,
+    Error,
+    Bubble,
+    Link,
+    CancelOn,
+    Token,
     Scope,
     Crate,
     Background,
@@ -51,8 +58,15 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry { key: Key::Deadline,       name: "deadline",        places: BOTH,                                             example: "deadline = instant" },
     Entry { key: Key::Shield,         name: "shield",          places: BOTH,                                             example: "shield" },
     Entry { key: Key::Name,           name: "name",            places: &[Place::Attribute, Place::Scope, Place::Spawn],  example: r#"name = "fetch""# },
+    Entry { key: Key::Grace,          name: "grace",           places: BOTH,                                             example: r#"grace = "3s""# },
+    Entry { key: Key::Cooperative,    name: "cooperative",     places: BOTH,                                             example: "cooperative" },
     Entry { key: Key::CleanupTimeout, name: "cleanup_timeout", places: BOTH,                                             example: r#"cleanup_timeout = "3s""# },
     Entry { key: Key::Fallback,       name: "fallback",        places: BOTH,                                             example: "fallback = |cancelled| value" },
+    Entry { key: Key::Error,          name: "error",           places: BOTH,                                             example: "error = MyError::Stopped" },
+    Entry { key: Key::Bubble,         name: "bubble",          places: BOTH,                                             example: "bubble" },
+    Entry { key: Key::Link,           name: "link",            places: BOTH,                                             example: "link = handle" },
+    Entry { key: Key::CancelOn,       name: "cancel_on",       places: BOTH,                                             example: "cancel_on = future" },
+    Entry { key: Key::Token,          name: "token",           places: BOTH,                                             example: "token = token" },
     Entry { key: Key::Scope,          name: "scope",           places: &[Place::Attribute],                              example: "scope = s" },
     Entry { key: Key::Crate,          name: "crate",           places: &[Place::Attribute],                              example: "crate = ::scope_runtime" },
     Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn],                                  example: "background" },
@@ -60,8 +74,10 @@ pub(crate) const TABLE: &[Entry] = &[
 ];
 
 /// Options that exclude each other, and why.
-pub(crate) const CONFLICTS: &[(Key, Key, &str)] =
-    &[(Key::Timeout, Key::Deadline, "both bound this scope; keep one, or nest two scopes")];
+pub(crate) const CONFLICTS: &[(Key, Key, &str)] = &[
+    (Key::Timeout, Key::Deadline, "both bound this scope; keep one, or nest two scopes"),
+    (Key::Grace, Key::Cooperative, "both say how long a cancel stays soft; keep one"),
+];
 
 impl Key {
     pub(crate) fn entry(self) -> &'static Entry {
@@ -94,8 +110,26 @@ mod tests {
 
     #[test]
     fn every_key_has_its_line() {
-        use Key::{Background, CleanupTimeout, Crate, Deadline, Fallback, In, Name, Scope, Shield, Timeout};
-        for key in [Timeout, Deadline, Shield, Name, CleanupTimeout, Fallback, Scope, Crate, Background, In] {
+        use Key::*;
+        for key in [
+            Timeout,
+            Deadline,
+            Shield,
+            Name,
+            Grace,
+            Cooperative,
+            CleanupTimeout,
+            Fallback,
+            Error,
+            Bubble,
+            Link,
+            CancelOn,
+            Token,
+            Scope,
+            Crate,
+            Background,
+            In,
+        ] {
             assert_eq!(TABLE.iter().filter(|entry| entry.key == key).count(), 1, "{key:?}");
             assert_eq!(key.entry().key, key);
         }

@@ -86,7 +86,12 @@ pub fn try_current() -> Option<ScopeHandle> {
 pub fn check() -> Result<(), Cancelled> {
     let mut look = Look::new();
     let cancelled = with_stack(|stack| {
-        (stack.sees_cancel(&mut look) == Some(true)).then(|| stack.cancelled_error(&mut look)).flatten()
+        if stack.sees_cancel(&mut look) != Some(true) {
+            return None;
+        }
+        // If the error comes back, its scope must recognise it (rule W3).
+        stack.make_top_node();
+        stack.cancelled_error(&mut look)
     });
     cancelled.flatten().map_or(Ok(()), Err)
 }
@@ -375,7 +380,7 @@ fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),
         Left::Panicked(payload) => resume_unwind(payload),
-        Left::Finished | Left::Errored(_) | Left::Failed(_) => {
+        Left::Finished | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
             unreachable!("a plain future has neither a block's end nor children")
         }
     }

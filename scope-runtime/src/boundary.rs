@@ -25,7 +25,8 @@ use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::orphan;
-use crate::tree::{Hold, Look, Node};
+use crate::signal::Signal;
+use crate::tree::{Hold, Look, Node, Origin};
 
 /// Says whether a body's output is an `Err`, and what it says of itself. A type without size, chosen by the expansion:
 /// a function pointer would be carried in every future.
@@ -35,6 +36,9 @@ pub trait Classify<R>: Copy {
 
     /// What the error says of itself.
     fn text(self, value: &R) -> ErrorText;
+
+    /// The cancel that the error wraps (rule W3).
+    fn signal(self, value: &R) -> Option<Signal>;
 }
 
 /// For bodies that end with a mere value.
@@ -48,6 +52,10 @@ impl<R> Classify<R> for NeverErr {
 
     fn text(self, _: &R) -> ErrorText {
         ErrorText { text: "a block inside of it failed".to_owned(), source: None }
+    }
+
+    fn signal(self, _: &R) -> Option<Signal> {
+        None
     }
 }
 
@@ -63,6 +71,13 @@ pub enum Left<R> {
     Failed(Box<dyn std::any::Any + Send>),
     /// Something panicked.
     Panicked(Payload),
+    /// The scope was cancelled, and its body ended with an error that says so (rule W3): an own cancel.
+    Signalled {
+        /// What the body ended with.
+        value: R,
+        /// What happened.
+        error: Cancelled,
+    },
     /// The scope was cancelled.
     Cancelled {
         /// What happened.
@@ -77,6 +92,8 @@ enum End<R> {
     Finished,
     Returned(R),
     Errored(R),
+    /// By itself, with a cancel that it was told (rule W3).
+    Signalled(R),
     Panicked(Payload),
     Cut,
 }
@@ -186,12 +203,11 @@ fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>) -> Result<(), Payload> {
 
 impl<B: Future, C: Classify<B::Output>> Block<B, C> {
     pub(crate) fn new(frame: Frame, body: B, classify: C) -> Self {
-        Self {
-            stage: Stage::Body { body },
-            timer: Timer { sleep: None, waker: (0, 0) },
-            frame: Some(frame),
-            classify,
-        }
+        let stage = match frame.is_refused() {
+            true => Stage::Ending { end: Some(End::Cut) },
+            false => Stage::Body { body },
+        };
+        Self { stage, timer: Timer { sleep: None, waker: (0, 0) }, frame: Some(frame), classify }
     }
 
     /// Gives the scope a timeout that counts from now (rule L1).
@@ -389,8 +405,17 @@ fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Co
 
 /// Takes note of a delivery before the body is dropped.
 fn deliver(look: &mut Look) {
+    let (foreign, softly) = with_stack(|stack| {
+        let foreign = stack.inner_unwound() || stack.sees_outer_hard_cancel(look);
+        (foreign, stack.inner_unwound_softly() && !stack.sees_hard_cancel(look))
+    })
+    .unwrap_or((true, false));
+    take_note(foreign, softly, look);
+}
+
+fn take_note(foreign: bool, softly: bool, look: &mut Look) {
     let foreign = with_stack(|stack| {
-        let foreign = stack.has_parent() && (stack.inner_unwound() || stack.sees_outer_cancel(look));
+        let foreign = foreign && stack.has_parent();
         // Whoever unwinds for somebody else must still know it if its future is moved (rule D4).
         if foreign {
             stack.make_top_node();
@@ -398,7 +423,7 @@ fn deliver(look: &mut Look) {
         foreign.then(|| stack.foreign_error(look)).flatten()
     });
     if let Some(node) = top_node() {
-        node.delivered(foreign.flatten());
+        node.delivered(foreign.flatten(), softly, look);
     }
 }
 
@@ -413,19 +438,28 @@ fn end_body<B: Future, C: Classify<B::Output>>(
         with_stack(context::Stack::begin_drop);
     }
     let dropped = drop_body(stage.as_mut());
-    let context::Dropped { node, failing } = with_stack(context::Stack::end_drop).flatten()?;
+    let failing = with_stack(context::Stack::end_drop).flatten()?;
     let end = match end {
-        End::Returned(value) if failing || classify.is_err(&value) => End::Errored(value),
+        End::Returned(value) if failing => End::Errored(value),
+        End::Returned(value) if classify.is_err(&value) => match origin(classify, &value) {
+            Some(origin) => {
+                let mut look = Look::new();
+                let softly = with_stack(|stack| !stack.sees_hard_cancel(&mut look)).unwrap_or(false);
+                take_note(origin == Origin::Outer, softly, &mut look);
+                End::Signalled(value)
+            }
+            None => End::Errored(value),
+        },
         end => end,
     };
-    let Some(node) = node else {
+    let Some(node) = top_node() else {
         return match (end, dropped) {
             (End::Panicked(payload), _) | (_, Err(payload)) => Some(Left::Panicked(payload)),
             (End::Finished, Ok(())) => Some(Left::Finished),
             (End::Returned(value), Ok(())) => Some(Left::Returned(value)),
             (End::Errored(value), Ok(())) => Some(Left::Errored(value)),
-            (End::Cut, Ok(())) => {
-                stage.set(Stage::Ending { end: Some(End::Cut) });
+            (end @ (End::Cut | End::Signalled(_)), Ok(())) => {
+                stage.set(Stage::Ending { end: Some(end) });
                 None
             }
         };
@@ -451,11 +485,20 @@ fn end_body<B: Future, C: Classify<B::Output>>(
     None
 }
 
+/// Whose cancel the error of a body is, if it is one at all (rule W3).
+fn origin<R, C: Classify<R>>(classify: C, value: &R) -> Option<Origin> {
+    if with_stack(|stack| stack.has_nodes()) != Some(true) {
+        return None;
+    }
+    let signal = classify.signal(value)?;
+    with_stack(context::Stack::make_top_node).flatten()?.origin_of(signal)
+}
+
 /// Combines the four facts (see the module's documentation).
 fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> Poll<Left<R>> {
     let node = top_node();
     let taken = node.as_ref().map(|node| node.take_result());
-    let mut lost = matches!(end, End::Cut);
+    let mut lost = matches!(end, End::Cut | End::Signalled(_));
     let mut under = None;
     if let Some(taken) = taken {
         if let Some(failure) = taken.failure {
@@ -477,14 +520,14 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> 
             End::Returned(value) => Left::Returned(value),
             End::Errored(value) => Left::Errored(value),
             End::Panicked(payload) => Left::Panicked(payload),
-            End::Cut => unreachable!("a body that was cut is lost"),
+            End::Cut | End::Signalled(_) => unreachable!("a body that was cut is lost"),
         });
     }
 
     let mut look = Look::new();
     let (own, told) = with_stack(|stack| {
         let own = stack.top_frame().is_some_and(|frame| frame.cancel_called(&mut look))
-            && !stack.sees_outer_cancel(&mut look);
+            && !stack.sees_outer_hard_cancel(&mut look);
         (own, !own && stack.has_parent())
     })
     .unwrap_or((true, false));
@@ -498,12 +541,15 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> 
         }
     }
     stage.set(Stage::Left);
-    let error = if own {
-        with_stack(|stack| stack.cancelled_error(&mut look)).flatten().expect("its own frame is on the stack")
-    } else {
-        foreign_error()
-    };
-    Poll::Ready(Left::Cancelled { error, own })
+    if !own {
+        return Poll::Ready(Left::Cancelled { error: foreign_error(), own });
+    }
+    let error = with_stack(|stack| stack.cancelled_error(&mut look)).flatten();
+    let error = error.expect("its own frame is on the stack");
+    Poll::Ready(match end {
+        End::Signalled(value) => Left::Signalled { value, error },
+        _ => Left::Cancelled { error, own },
+    })
 }
 
 /// The error of a scope that absorbs a cancel that was not its own (rule D4), or of a task or guest.

@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::signal;
 use crate::site::Site;
 
 /// The error that says that a scope, or a task in it, was cancelled: which one, why, and where.
@@ -45,7 +46,11 @@ pub struct Cancelled(Arc<Data>);
 struct Data {
     who: Who,
     cause: Cause,
+    told_as: Option<ToldAs>,
 }
+
+/// What `error = …` says (rule W2).
+pub(crate) type ToldAs = Arc<dyn Error + Send + Sync>;
 
 /// Chains of causes are dropped in a loop: they are as long as the tree is deep.
 impl Drop for Data {
@@ -143,6 +148,20 @@ pub enum Cause {
         /// What happened there.
         Cancelled,
     ),
+    /// The future of `cancel_on = …` was ready (rule B3).
+    CancelOn,
+    /// A scope that was linked to this one with `link = …` was cancelled (rule B2).
+    Link(
+        /// What happened there.
+        Cancelled,
+    ),
+    /// The scope never ran: one that it was to be linked to had been left (rule B2).
+    LinkClosed,
+    /// A scope inside was cancelled, and this one has `bubble`, or an enclosing one has (rule B1).
+    Bubble(
+        /// What happened there.
+        Cancelled,
+    ),
     /// The scope that it was put under has been left.
     Closed,
     /// The scope's future was dropped by something that is no scope: a raw `select!`, `tokio::time::timeout`,
@@ -154,7 +173,25 @@ pub enum Cause {
 
 impl Cancelled {
     pub(crate) fn new(who: Who, cause: Cause) -> Self {
-        Self(Arc::new(Data { who, cause }))
+        Self(Arc::new(Data { who, cause, told_as: None }))
+    }
+
+    /// The same, displayed as another error (rule W2). Not shared yet.
+    pub(crate) fn told_as(mut self, told_as: Option<ToldAs>) -> Self {
+        if let Some(data) = Arc::get_mut(&mut self.0) {
+            data.told_as = told_as;
+        }
+        self
+    }
+
+    /// Where the cause is kept that this cancel began with, behind all parents that passed it on: no two scopes share
+    /// one, and the scope that was cancelled keeps it alive (rule W3).
+    pub(crate) fn origin(&self) -> usize {
+        let mut at = self;
+        while let Cause::Parent(parent) = at.cause() {
+            at = parent;
+        }
+        std::ptr::from_ref(&at.0.cause).addr()
     }
 
     /// The name of the scope or task that was cancelled (rule W1).
@@ -231,8 +268,8 @@ impl Cancelled {
     /// ```
     pub fn root_cause(&self) -> &Cause {
         let mut at = self;
-        while let Cause::Parent(parent) = at.cause() {
-            at = parent;
+        while let Cause::Parent(other) | Cause::Link(other) | Cause::Bubble(other) = at.cause() {
+            at = other;
         }
         at.cause()
     }
@@ -261,9 +298,39 @@ impl Cancelled {
     }
 }
 
+impl Cancelled {
+    /// The error that the scope was given with `error = …`, if it or a scope around it has one: this error is displayed
+    /// as that one (rule W2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::scope;
+    /// use std::{fmt, io};
+    ///
+    /// let late = scope!(timeout = 3s, error = io::Error::other("the index is busy"), {
+    ///     std::future::pending::<()>().await
+    /// });
+    /// let cancelled = late.unwrap_err();
+    /// assert_eq!(cancelled.to_string(), "the index is busy");
+    /// assert!(cancelled.error().unwrap().downcast_ref::<io::Error>().is_some());
+    /// assert!(cancelled.is_timeout()); // the cause is still there
+    /// # }
+    /// ```
+    pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.0.told_as.as_deref()
+    }
+}
+
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cancelled: {}", self.0.who, self.0.cause)
+        signal::heard(self);
+        match &self.0.told_as {
+            Some(error) => write!(f, "{error}"),
+            None => write!(f, "{} cancelled: {}", self.0.who, self.0.cause),
+        }
     }
 }
 
@@ -296,6 +363,10 @@ impl Cause {
             }
             Self::Task { at: None } => f.write_str("was no longer needed"),
             Self::Parent(parent) => write!(f, "lost its parent {parent}"),
+            Self::CancelOn => f.write_str("saw what it was to be cancelled on"),
+            Self::Link(linked) => write!(f, "was cancelled with the linked {}", linked.0.who),
+            Self::LinkClosed => f.write_str("was linked to a scope that had been left"),
+            Self::Bubble(inner) => write!(f, "was cancelled with the inner {}", inner.0.who),
             Self::Closed => f.write_str("was left"),
             Self::Dropped => f.write_str("was dropped"),
             Self::Runtime => f.write_str("lost its runtime"),
@@ -326,6 +397,16 @@ impl fmt::Display for Cause {
                     cause.write_as_deed(f)
                 }
             },
+            Self::CancelOn => f.write_str("what it was to be cancelled on was ready"),
+            Self::Link(linked) => {
+                write!(f, "linked {} ", linked.0.who)?;
+                linked.cause().write_as_deed(f)
+            }
+            Self::LinkClosed => f.write_str("a scope that it was linked to had been left"),
+            Self::Bubble(inner) => {
+                write!(f, "inner {} ", inner.0.who)?;
+                inner.cause().write_as_deed(f)
+            }
             Self::Closed => f.write_str("its scope was left"),
             Self::Dropped => f.write_str("its future was dropped"),
             Self::Runtime => f.write_str("the runtime shut down"),
@@ -336,7 +417,7 @@ impl fmt::Display for Cause {
 impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Parent(parent) => Some(parent.cause()),
+            Self::Parent(other) | Self::Link(other) | Self::Bubble(other) => Some(other.cause()),
             _ => None,
         }
     }

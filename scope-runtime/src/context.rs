@@ -6,21 +6,22 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::cause::{Cancelled, Cause, Who};
+use crate::cause::{Cancelled, Cause, ToldAs, Who};
 use crate::deadline::{Given, Moment};
 use crate::site::{Kind, Site};
-use crate::tree::{Look, Node, NodeInit, Place, deadline_cause};
+use crate::tree::{Look, Node, NodeInit, Place, bubbles_exist, deadline_cause};
 
 /// The state of a scope that its future carries.
 pub(crate) struct Frame {
     place: Where,
     given: Given,
-    flags: u8,
+    flags: u16,
 }
 
 /// Where deadline, shield and cancel are kept.
@@ -32,29 +33,68 @@ enum Where {
 }
 
 /// Options that few scopes have.
-#[derive(Default)]
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
     pub(crate) cleanup_timeout: Option<Duration>,
+    /// How long a cancel stays soft; `Duration::MAX` is for ever (rule G1).
+    pub(crate) grace: Duration,
+    /// When a soft cancel becomes hard, once there is one.
+    pub(crate) hard_at: AtomicU64,
+    /// What a cancel is told as (rule W2).
+    pub(crate) error: Option<ToldAs>,
+    pub(crate) bubble: Option<bool>,
+    pub(crate) links: Vec<Arc<Node>>,
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self {
+            name: None,
+            cleanup_timeout: None,
+            grace: Duration::ZERO,
+            hard_at: AtomicU64::new(Moment::NEVER.0),
+            error: None,
+            bubble: None,
+            links: Vec::new(),
+        }
+    }
+}
+
+impl Extra {
+    /// Whether tokio's clock has to tell of something.
+    pub(crate) fn needs_timer(&self) -> bool {
+        self.cleanup_timeout.is_some() || !(self.grace.is_zero() || self.grace == Duration::MAX)
+    }
+
+    /// Whether others must know of it: a mere name and what bounds cleanup can wait in the future.
+    pub(crate) fn needs_node(&self) -> bool {
+        let Self { name: _, cleanup_timeout: _, grace, hard_at: _, error, bubble, links } = self;
+        !grace.is_zero() || error.is_some() || bubble.is_some() || !links.is_empty()
+    }
 }
 
 /// Hides outer cancels.
-const SHIELD: u8 = 1;
+const SHIELD: u16 = 1;
 /// The body has reached its end.
-const FINISHED: u8 = 1 << 1;
+const FINISHED: u16 = 1 << 1;
 /// A scope inside unwound without absorbing (rule D4).
-const INNER_UNWOUND: u8 = 1 << 2;
+const INNER_UNWOUND: u16 = 1 << 2;
 /// The deadline was seen to have passed.
-const EXPIRED: u8 = 1 << 3;
+const EXPIRED: u16 = 1 << 3;
 /// The parent is the node's, whatever is below on the stack: a child task or a guest.
-const ROOTED: u8 = 1 << 4;
+const ROOTED: u16 = 1 << 4;
 /// The body is being dropped.
-const DROPPING: u8 = 1 << 5;
+const DROPPING: u16 = 1 << 5;
 /// The body is about to end with the failure of a block inside of it.
-const FAILING: u8 = 1 << 6;
+const FAILING: u16 = 1 << 6;
 
 /// A stretch of code, not a future.
-const STRETCH: u8 = 1 << 7;
+const STRETCH: u16 = 1 << 7;
+
+/// Its body must not run (rule B2).
+const REFUSED: u16 = 1 << 8;
+/// What the scope inside unwound for was only soft (rule G1).
+const INNER_UNWOUND_SOFTLY: u16 = 1 << 9;
 
 impl Frame {
     pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
@@ -102,11 +142,11 @@ impl Frame {
         }
     }
 
-    fn has(&self, flag: u8) -> bool {
+    fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
-    fn set(&mut self, flag: u8) {
+    fn set(&mut self, flag: u16) {
         self.flags |= flag;
     }
 
@@ -118,10 +158,18 @@ impl Frame {
         }
     }
 
-    /// The same as long as a timer has to watch it.
-    fn pending_deadline(&mut self, look: &mut Look) -> Moment {
+    /// The next moment at which something happens to this scope by the clock.
+    fn next_event(&self) -> Moment {
         match &self.place {
-            Where::Shared(node) => node.pending_deadline(look),
+            Where::Local { deadline, .. } => *deadline,
+            Where::Shared(node) => node.next_event(),
+        }
+    }
+
+    /// The same as long as a timer has to watch it.
+    fn pending_event(&mut self, look: &mut Look) -> Moment {
+        match &self.place {
+            Where::Shared(node) => node.pending_event(look),
             Where::Local { deadline, .. } if deadline.is_never() => Moment::NEVER,
             Where::Local { deadline, .. } => {
                 let deadline = *deadline;
@@ -157,23 +205,23 @@ impl Frame {
         }
     }
 
+    /// The body must not run.
+    pub(crate) fn refuse(&mut self) {
+        self.set(REFUSED);
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.has(REFUSED)
+    }
+
     /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).
     pub(crate) fn make_node(&mut self) -> Arc<Node> {
         let (shield, expired, given) = (self.has(SHIELD), self.has(EXPIRED), self.given);
         match &mut self.place {
             Where::Shared(node) => Arc::clone(node),
             Where::Local { site, extra, deadline } => {
-                let Extra { name, cleanup_timeout } = extra.take().map(|extra| *extra).unwrap_or_default();
-                let deadline = *deadline;
-                let node = Arc::new(Node::new(NodeInit {
-                    site,
-                    name,
-                    deadline,
-                    given,
-                    shield,
-                    expired,
-                    cleanup_timeout,
-                }));
+                let (extra, deadline) = (extra.take(), *deadline);
+                let node = Arc::new(Node::new(NodeInit { site, extra, deadline, given, shield, expired }));
                 self.place = Where::Shared(Arc::clone(&node));
                 node
             }
@@ -200,11 +248,13 @@ pub(crate) enum Pause {
     Shared(Arc<Node>),
 }
 
-/// See [`Stack::end_drop`].
-pub(crate) struct Dropped {
-    pub(crate) node: Option<Arc<Node>>,
-    /// The body ended with the failure of a block inside of it.
-    pub(crate) failing: bool,
+/// Which cancels count (rule G1).
+#[derive(Clone, Copy)]
+enum How {
+    /// Soft ones, too: what `check()` and its like see.
+    AtAll,
+    /// Those that boundaries act on.
+    Hard,
 }
 
 struct Entry {
@@ -257,6 +307,21 @@ impl Drop for Entered<'_> {
             *self.slot = Some(entry.frame);
         }
     }
+}
+
+/// Runs `f` as if the innermost frame were not there: in the context of the one around it.
+pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
+    /// Puts it back, also if `f` panics.
+    struct Aside(Option<Entry>);
+    impl Drop for Aside {
+        fn drop(&mut self) {
+            if let Some(entry) = self.0.take() {
+                with_stack(|stack| stack.0.push(entry));
+            }
+        }
+    }
+    let _aside = Aside(with_stack(|stack| stack.0.pop()).flatten());
+    f()
 }
 
 /// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
@@ -348,57 +413,72 @@ impl Stack {
 
     // --- visibility (rules T3, L2, L5) ---------------------------------------------------------------------------
 
-    fn sees_cancel_at(&mut self, index: usize, look: &mut Look) -> bool {
+    fn sees_at(&mut self, index: usize, how: How, look: &mut Look) -> bool {
         let frame = &mut self.0[index].frame;
         if let Some(node) = frame.node().cloned() {
             // From here on everything has nodes (invariant 1), and they are linked as the stack is.
-            return node.sees_cancel(look);
+            return match how {
+                How::AtAll => node.sees_cancel(look),
+                How::Hard => node.sees_hard_cancel(look),
+            };
         }
+        // A scope with grace has a node, so this cancel is hard.
         if frame.cancel_called(look) {
             return true;
         }
-        !frame.is_shielded() && index > 0 && self.sees_cancel_at(index - 1, look)
+        !frame.is_shielded() && index > 0 && self.sees_at(index - 1, how, look)
     }
 
-    /// Whether a cancel is visible in the innermost frame; `None` outside of every scope.
+    /// Whether a cancel is visible in the innermost frame, be it soft or hard; `None` outside of every scope.
     pub(crate) fn sees_cancel(&mut self, look: &mut Look) -> Option<bool> {
         let top = self.top()?;
-        Some(self.sees_cancel_at(top, look))
+        self.register_bubbling();
+        Some(self.sees_at(top, How::AtAll, look))
     }
 
-    /// Whether a cancel from outside of the innermost frame is visible in it.
-    pub(crate) fn sees_outer_cancel(&mut self, look: &mut Look) -> bool {
+    /// Whether a hard cancel is visible in the innermost frame.
+    pub(crate) fn sees_hard_cancel(&mut self, look: &mut Look) -> bool {
+        self.top().is_some_and(|top| self.sees_at(top, How::Hard, look))
+    }
+
+    /// Whether a hard cancel from outside of the innermost frame is visible in it.
+    pub(crate) fn sees_outer_hard_cancel(&mut self, look: &mut Look) -> bool {
         let Some(top) = self.top() else { return false };
         if let Some(node) = self.0[top].frame.node().cloned() {
-            return node.sees_outer_cancel(look);
+            return node.sees_outer_hard_cancel(look);
         }
-        !self.0[top].frame.is_shielded() && top > 0 && self.sees_cancel_at(top - 1, look)
+        !self.0[top].frame.is_shielded() && top > 0 && self.sees_at(top - 1, How::Hard, look)
     }
 
-    /// The earliest deadline that counts at `index`, and the waker of the frame that provides it.
-    fn effective_deadline_at(&self, index: usize) -> (Moment, WakerId) {
+    /// The earliest moment that counts at `index`, and the waker of the frame that provides it.
+    fn earliest_at(
+        &self,
+        index: usize,
+        of_frame: fn(&Frame) -> Moment,
+        of_node: fn(&Node) -> Moment,
+    ) -> (Moment, WakerId) {
         let Entry { frame, waker } = &self.0[index];
-        let own = (frame.own_deadline(), *waker);
         if let Some(node) = frame.node().filter(|_| frame.has(ROOTED)) {
-            return (node.effective_deadline(), *waker);
+            return (of_node(node), *waker);
         }
+        let own = (of_frame(frame), *waker);
         if frame.is_shielded() || index == 0 {
             return own;
         }
-        let outer = self.effective_deadline_at(index - 1);
+        let outer = self.earliest_at(index - 1, of_frame, of_node);
         if outer.0 <= own.0 { outer } else { own }
     }
 
     /// The earliest visible deadline (rule L2); `None` outside of every scope.
     pub(crate) fn effective_deadline(&self) -> Option<Moment> {
-        self.top().map(|top| self.effective_deadline_at(top).0)
+        self.top().map(|top| self.earliest_at(top, Frame::own_deadline, Node::effective_deadline).0)
     }
 
     /// The deadline for which the innermost frame needs a timer of its own: none if an outer one comes first, and
     /// wakes with the same waker (rule L5).
     pub(crate) fn needs_timer(&mut self, look: &mut Look) -> Moment {
         let Some(top) = self.top() else { return Moment::NEVER };
-        let own = self.0[top].frame.pending_deadline(look);
+        let own = self.0[top].frame.pending_event(look);
         if own.is_never() {
             return own;
         }
@@ -406,7 +486,7 @@ impl Stack {
         if top == 0 || entry.frame.is_shielded() || entry.frame.has(ROOTED) {
             return own;
         }
-        let (outer, waker) = self.effective_deadline_at(top - 1);
+        let (outer, waker) = self.earliest_at(top - 1, Frame::next_event, Node::effective_event);
         if outer <= own && waker == self.0[top].waker { Moment::NEVER } else { own }
     }
 
@@ -480,6 +560,7 @@ impl Stack {
             return Pause::Finished;
         }
         self.register_shield();
+        self.register_bubbling();
         let Some(frame) = self.top_frame() else { return Pause::Deliver };
         if let Some(node) = frame.node() {
             return Pause::Shared(Arc::clone(node));
@@ -492,7 +573,18 @@ impl Stack {
 
     /// Whether the body of the innermost frame is to be dropped (rules D2, D4).
     pub(crate) fn is_cut(&mut self, look: &mut Look) -> bool {
-        self.inner_unwound() || self.sees_cancel(look) == Some(true)
+        self.inner_unwound() || self.sees_hard_cancel(look)
+    }
+
+    /// Whether the body of the innermost frame, which is pending, goes on as far as can be seen.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        let finished = self.top_frame().is_none_or(|frame| frame.has(FINISHED));
+        !finished && !self.is_cut(&mut Look::new())
+    }
+
+    /// Whether any scope here can have told anybody that it was cancelled.
+    pub(crate) fn has_nodes(&self) -> bool {
+        self.0.iter().any(|entry| entry.frame.node().is_some())
     }
 
     pub(crate) fn begin_drop(&mut self) {
@@ -501,13 +593,11 @@ impl Stack {
         }
     }
 
-    /// The body is gone.
-    pub(crate) fn end_drop(&mut self) -> Option<Dropped> {
+    /// The body is gone. Says whether it ended with the failure of a block inside of it.
+    pub(crate) fn end_drop(&mut self) -> Option<bool> {
         let frame = self.top_frame()?;
         frame.flags &= !DROPPING;
-        let failing = frame.has(FAILING);
-        let node = frame.node().cloned();
-        Some(Dropped { node, failing })
+        Some(frame.has(FAILING))
     }
 
     /// The block that was just left inside of the innermost frame's body failed, and the body returns its failure.
@@ -521,19 +611,37 @@ impl Stack {
         self.top_frame().is_some_and(|frame| frame.has(INNER_UNWOUND))
     }
 
+    pub(crate) fn inner_unwound_softly(&mut self) -> bool {
+        self.top_frame().is_some_and(|frame| frame.has(INNER_UNWOUND_SOFTLY))
+    }
+
     /// Tells the frame below the innermost one that this one unwound without absorbing (rule D4).
     pub(crate) fn signal_parent(&mut self) -> bool {
         let Some(below) = self.top().and_then(|top| top.checked_sub(1)) else { return false };
         if self.0[below + 1].frame.has(ROOTED) {
             return false;
         }
-        self.0[below].frame.set(INNER_UNWOUND);
+        let softly = self.0[below + 1].frame.node().is_some_and(|node| node.is_cut_softly());
+        self.0[below].frame.set(INNER_UNWOUND | if softly { INNER_UNWOUND_SOFTLY } else { 0 });
         true
     }
 
     /// Whether the innermost frame has a frame around it that it can tell.
     pub(crate) fn has_parent(&self) -> bool {
         self.0.len() > 1 && self.0.last().is_some_and(|entry| !entry.frame.has(ROOTED))
+    }
+
+    /// A node for the innermost frame if its deadline is to bubble up (rule B1).
+    fn register_bubbling(&mut self) {
+        let Some(top) = self.top().filter(|top| *top > 0 && bubbles_exist()) else { return };
+        let frame = &self.0[top].frame;
+        if frame.node().is_some() || frame.own_deadline().is_never() {
+            return;
+        }
+        let around = self.0[..top].iter().rev().find_map(|entry| entry.frame.node());
+        if around.is_some_and(|node| node.bubbles()) {
+            self.node_at(top);
+        }
     }
 
     /// A node for the innermost frame if it is shielded inside of another scope: the outer one must be able to wake

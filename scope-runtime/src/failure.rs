@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::cause::Cause;
+use crate::signal::Signal;
 
 /// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send + 'static>;
@@ -65,6 +66,14 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
 pub struct ErrorText {
     pub(crate) text: String,
     pub(crate) source: Option<String>,
+}
+
+/// The error of a child, as its scope takes it.
+pub(crate) struct ChildError {
+    pub(crate) text: ErrorText,
+    /// The cancel that it wraps (rule W3).
+    pub(crate) signal: Option<Signal>,
+    pub(crate) error: Box<dyn Any + Send>,
 }
 
 /// A failure that came after the first one of its scope: it did not leave the boundary, but it is not lost (rule F2).

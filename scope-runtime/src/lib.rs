@@ -103,6 +103,7 @@
 //! * An await that never suspends again, or blocking code, is not cancelled: use [`check()`].
 
 mod ambient;
+mod beside;
 mod boundary;
 mod cause;
 mod cleanup;
@@ -110,8 +111,10 @@ mod context;
 mod deadline;
 mod event;
 mod failure;
+mod link;
 mod orphan;
 mod scope;
+mod signal;
 mod site;
 mod task;
 mod tree;
@@ -129,6 +132,7 @@ pub use crate::cause::{Cancelled, Cause};
 pub use crate::cleanup::{Guard, defer, guard, try_defer};
 pub use crate::deadline::{IntoDeadline, IntoTimeout};
 pub use crate::failure::Suppressed;
+pub use crate::link::IntoLinks;
 pub use crate::orphan::root;
 pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle, Spawner};
 pub use crate::site::{Kind, Site};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::{Debug, Display};
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -15,14 +15,19 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::beside::{Also, Watch, cancel_on};
 use crate::boundary::{Block, Classify, Left};
-use crate::cause::Cancelled;
+use crate::cause::{Cancelled, Cause};
 use crate::context::{self, Extra, Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
-use crate::failure::ErrorText;
+use crate::failure::{ChildError, ErrorText};
+use crate::link::IntoLinks;
 use crate::scope::FromFailure;
+use crate::signal::{self, Signal};
 use crate::task::{Task, closed_task, spawn_into};
+use crate::tree::{Node, announce_bubble};
 
+pub use crate::beside::NoWatch;
 pub use crate::boundary::NeverErr;
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
@@ -63,14 +68,15 @@ impl<R> Clone for Return<R> {
 impl<R> Copy for Return<R> {}
 
 /// The options of one scope, in the order written.
-pub struct Options<'a, S = ()> {
+pub struct Options<'a, S = (), W = NoWatch> {
     site: &'static Site,
     scope: Option<&'a S>,
-    init: fn(&S, Arc<crate::tree::Node>),
+    init: fn(&S, Arc<Node>),
     shield: bool,
     timeout: Option<Duration>,
     deadline: Option<Moment>,
     extra: Option<Box<Extra>>,
+    watch: W,
 }
 
 impl Options<'static> {
@@ -84,19 +90,20 @@ impl Options<'static> {
             timeout: None,
             deadline: None,
             extra: None,
+            watch: NoWatch,
         }
     }
 
     /// The block has a `Scope`: it spawns, or names its scope.
     pub fn of<R>(self, scope: &Scope<R>) -> Options<'_, Scope<R>> {
-        let Options { site, scope: None, init: _, shield, timeout, deadline, extra } = self else {
+        let Options { site, scope: None, init: _, shield, timeout, deadline, extra, watch } = self else {
             unreachable!("a block has one scope")
         };
-        Options { site, scope: Some(scope), init: Scope::init, shield, timeout, deadline, extra }
+        Options { site, scope: Some(scope), init: Scope::init, shield, timeout, deadline, extra, watch }
     }
 }
 
-impl<S> Options<'_, S> {
+impl<'a, S, W: Watch> Options<'a, S, W> {
     /// `timeout = …`
     #[must_use]
     pub fn timeout(mut self, timeout: impl IntoTimeout) -> Self {
@@ -134,17 +141,72 @@ impl<S> Options<'_, S> {
         self
     }
 
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// `grace = …`
+    #[must_use]
+    pub fn grace(mut self, grace: impl IntoTimeout) -> Self {
+        if let Some(grace) = grace.into_timeout() {
+            self.extra().grace = grace;
+        }
+        self
+    }
+
+    /// `cooperative`
+    #[must_use]
+    pub fn cooperative(mut self) -> Self {
+        self.extra().grace = Duration::MAX;
+        self
+    }
+
+    /// `error = …`
+    #[must_use]
+    pub fn error(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.extra().error = Some(error.into().into());
+        self
+    }
+
+    /// `bubble`, `bubble = …`
+    #[must_use]
+    pub fn bubble(mut self, bubble: bool) -> Self {
+        if bubble {
+            announce_bubble();
+        }
+        self.extra().bubble = Some(bubble);
+        self
+    }
+
+    /// `link = …`
+    #[must_use]
+    pub fn link(mut self, scopes: impl IntoLinks) -> Self {
+        scopes.each(&mut |handle| self.extra().links.push(Arc::clone(&handle.node)));
+        self
+    }
+
+    /// `cancel_on = …`
+    pub fn cancel_on<F: IntoFuture>(self, future: F) -> Options<'a, S, Also<W, impl Future<Output = Cause>>> {
+        self.watch(cancel_on(future))
+    }
+
+    fn watch<F>(self, future: F) -> Options<'a, S, Also<W, F>> {
+        let Self { site, scope, init, shield, timeout, deadline, extra, watch: others } = self;
+        Options { site, scope, init, shield, timeout, deadline, extra, watch: Also { others, future } }
+    }
+
     fn name_for_people(&self) -> &str {
         self.extra.as_ref().and_then(|extra| extra.name.as_deref()).unwrap_or(self.site.name())
     }
 
     #[track_caller]
-    fn into_frame(self) -> Frame {
-        let bounds_cleanup = self.extra.as_ref().is_some_and(|extra| extra.cleanup_timeout.is_some());
-        if self.timeout.is_some() || self.deadline.is_some() || bounds_cleanup {
+    fn into_frame(self) -> (Frame, W) {
+        let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
+        if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
             require_runtime(self.name_for_people());
         }
-        let Self { site, scope, init, shield, timeout, deadline, extra } = self;
+        let Self { site, scope, init, shield, timeout, deadline, extra, watch } = self;
+        let needs_node = extra.as_ref().is_some_and(|extra| extra.needs_node());
         let deadline = match (deadline, timeout) {
             (Some(deadline), _) => deadline,
             (None, Some(timeout)) => Moment::now().after(timeout),
@@ -158,7 +220,10 @@ impl<S> Options<'_, S> {
         if let Some(scope) = scope {
             init(scope, frame.make_node());
         }
-        frame
+        if needs_node && frame.make_node().refuse_if_link_is_closed() {
+            frame.refuse();
+        }
+        (frame, watch)
     }
 }
 
@@ -173,12 +238,14 @@ pub(crate) fn require_runtime(scope: &str) {
 
 /// The boundary around a body.
 #[track_caller]
-pub fn block<B, C, S>(options: Options<'_, S>, body: B, classify: C) -> Block<B, C>
+pub fn block<B, C, S, W>(options: Options<'_, S, W>, body: B, classify: C) -> Block<W::Body<B>, C>
 where
     B: Future,
     C: Classify<B::Output>,
+    W: Watch,
 {
-    Block::new(options.into_frame(), body, classify)
+    let (frame, watch) = options.into_frame();
+    Block::new(frame, watch.beside(body), classify)
 }
 
 /// The end of a body: raises the frame's flag and never resolves; the boundary drops the body.
@@ -217,7 +284,7 @@ fn settle_with<R>(left: Left<R>, convert: impl FnOnce(Box<dyn Any + Send>) -> R)
         Left::Errored(value) => Settled::Failed(value),
         Left::Failed(error) => Settled::Failed(convert(error)),
         Left::Panicked(payload) => resume_unwind(payload),
-        Left::Cancelled { error, .. } => Settled::Cancelled(error),
+        Left::Signalled { error, .. } | Left::Cancelled { error, .. } => Settled::Cancelled(error),
     }
 }
 
@@ -230,17 +297,26 @@ pub fn settle<R>(left: Left<R>) -> Settled<R> {
     settle_with(left, no_children)
 }
 
-/// Settles a function that has no `Scope`.
+/// Settles a function. Where the body ended with an error that tells of the scope's own cancel, that error is the
+/// value, with the context that it gathered (rule W3).
 ///
 /// # Errors
 ///
 /// The function's scope was cancelled.
-pub fn settle_fn<R>(left: Left<R>) -> Result<R, Cancelled> {
-    returned(settle(left))
+pub fn settle_fn<R>(left: Left<R>, settle: impl FnOnce(Left<R>) -> Settled<R>) -> Result<R, Cancelled> {
+    match left {
+        Left::Signalled { value, .. } => Ok(value),
+        left => settle_fallback(left, settle),
+    }
 }
 
-fn returned<R>(settled: Settled<R>) -> Result<R, Cancelled> {
-    match settled {
+/// Settles a function that has a fallback for every cancel.
+///
+/// # Errors
+///
+/// The function's scope was cancelled.
+pub fn settle_fallback<R>(left: Left<R>, settle: impl FnOnce(Left<R>) -> Settled<R>) -> Result<R, Cancelled> {
+    match settle(left) {
         Settled::Returned(value) | Settled::Failed(value) => Ok(value),
         Settled::Cancelled(cancelled) => Err(cancelled),
         Settled::Finished => unreachable!("the body of a function ends with its value"),
@@ -251,11 +327,6 @@ impl<R> Scope<R> {
     #[doc(hidden)]
     pub fn settle(&self, left: Left<R>) -> Settled<R> {
         settle_with(left, |error| self.convert(error))
-    }
-
-    #[doc(hidden)]
-    pub fn settle_fn(&self, left: Left<R>) -> Result<R, Cancelled> {
-        returned(self.settle(left))
     }
 }
 
@@ -298,70 +369,88 @@ impl<T, E: From<Cancelled>> FromCancelled for Result<T, E> {
     }
 }
 
-/// A user's `Display` may panic, which must not keep an error from where it goes.
-fn told<E>(error: &E, tell: impl FnOnce(&E) -> ErrorText) -> ErrorText {
-    catch_unwind(AssertUnwindSafe(|| tell(error))).unwrap_or_else(|_| text_of_any(error))
+/// How an error whose type is known as far as `Self` says is asked what it says of itself, and what it wraps.
+trait Reading<E> {
+    fn text(error: &E) -> ErrorText;
+    fn signal(error: &E) -> Option<Signal>;
 }
 
-fn text_of_error<E: Error>(error: &E) -> ErrorText {
-    told(error, |error| ErrorText {
-        text: error.to_string(),
-        source: error.source().map(ToString::to_string),
-    })
+/// One level of knowledge about an error type, and what can be asked of it.
+macro_rules! readings {
+    ($($(#[$doc:meta])* $name:ident: $($bound:path),+; |$error:ident| $text:expr, $source:expr; $signal:expr;)*) => {$(
+        $(#[$doc])*
+        #[doc(hidden)]
+        #[derive(Clone, Copy)]
+        pub struct $name;
+
+        impl<E: $($bound +)+> Reading<E> for $name {
+            fn text($error: &E) -> ErrorText {
+                // A user's `Display` may panic, which must not keep an error from where it goes.
+                catch_unwind(AssertUnwindSafe(|| ErrorText { text: $text, source: $source }))
+                    .unwrap_or_else(|_| ErrorText { text: type_name::<E>().to_owned(), source: None })
+            }
+
+            fn signal(error: &E) -> Option<Signal> {
+                let find: fn(&E) -> Option<Signal> = $signal;
+                find(error)
+            }
+        }
+
+        impl<T, E: $($bound +)+> Classify<Result<T, E>> for $name {
+            fn is_err(self, value: &Result<T, E>) -> bool {
+                value.is_err()
+            }
+
+            fn text(self, value: &Result<T, E>) -> ErrorText {
+                match value {
+                    Ok(_) => ErrorText { text: String::new(), source: None },
+                    Err(error) => <Self as Reading<E>>::text(error),
+                }
+            }
+
+            fn signal(self, value: &Result<T, E>) -> Option<Signal> {
+                value.as_ref().err().and_then(<Self as Reading<E>>::signal)
+            }
+        }
+    )*};
 }
 
-fn text_of_display<E: Display>(error: &E) -> ErrorText {
-    told(error, |error| ErrorText { text: format!("{error:#}"), source: None })
-}
+trait Static: 'static {}
+impl<T: 'static> Static for T {}
 
-fn text_of_debug<E: Debug>(error: &E) -> ErrorText {
-    told(error, |error| ErrorText { text: format!("{error:?}"), source: None })
-}
-
-fn text_of_any<E>(_: &E) -> ErrorText {
-    ErrorText { text: type_name::<E>().to_owned(), source: None }
+readings! {
+    AsError: Error, Static; |error| error.to_string(), error.source().map(ToString::to_string); |error| signal::in_error(error);
+    AsText: Display, Debug; |error| format!("{error:#}"), None; |error| signal::in_debug(error);
+    AsDisplay: Display; |error| format!("{error:#}"), None; |_| None;
+    AsDebug: Debug; |error| format!("{error:?}"), None; |error| signal::in_debug(error);
+    AsAny: Sized; |_error| type_name::<E>().to_owned(), None; |_| None;
 }
 
 /// Whether a return type is a `Result`, told by the number of references that a method call peels off.
 pub mod classify {
-    use super::{Classify, Debug, Display, Error, ErrorText, NeverErr, Return};
-    use super::{text_of_any, text_of_debug, text_of_display, text_of_error};
+    use super::{
+        AsAny, AsDebug, AsDisplay, AsError, AsText, Debug, Display, Error, NeverErr, Return, Static,
+    };
 
     macro_rules! levels {
-        ($($trait:ident: $bound:path, $this:ty, $classify:ident, $text:path;)*) => {$(
-            #[doc(hidden)]
-            #[derive(Clone, Copy)]
-            pub struct $classify;
-
-            impl<T, E: $bound> Classify<Result<T, E>> for $classify {
-                fn is_err(self, value: &Result<T, E>) -> bool {
-                    value.is_err()
-                }
-
-                fn text(self, value: &Result<T, E>) -> ErrorText {
-                    match value {
-                        Ok(_) => ErrorText { text: String::new(), source: None },
-                        Err(error) => $text(error),
-                    }
-                }
-            }
-
+        ($($trait:ident: [$($bound:path),+], $this:ty, $reading:ident;)*) => {$(
             #[doc(hidden)]
             pub trait $trait {
-                fn classify(&self) -> $classify {
-                    $classify
+                fn classify(&self) -> $reading {
+                    $reading
                 }
             }
 
-            impl<T, E: $bound> $trait for $this {}
+            impl<T, E: $($bound +)+> $trait for $this {}
         )*};
     }
 
     levels! {
-        ReturnsError: Error, &&&Return<Result<T, E>>, IsError, text_of_error;
-        ReturnsDisplay: Display, &&Return<Result<T, E>>, IsDisplay, text_of_display;
-        ReturnsDebug: Debug, &Return<Result<T, E>>, IsDebug, text_of_debug;
-        ReturnsResult: Sized, Return<Result<T, E>>, IsResult, text_of_any;
+        ReturnsError: [Error, Static], &&&&Return<Result<T, E>>, AsError;
+        ReturnsText: [Display, Debug], &&&Return<Result<T, E>>, AsText;
+        ReturnsDisplay: [Display], &&Return<Result<T, E>>, AsDisplay;
+        ReturnsDebug: [Debug], &Return<Result<T, E>>, AsDebug;
+        ReturnsResult: [Sized], Return<Result<T, E>>, AsAny;
     }
 
     #[doc(hidden)]
@@ -416,12 +505,12 @@ where
 
 /// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off.
 pub mod output {
-    use super::{Any, Child, Debug, Display, Error, FromFailure, Future, OutputOf, Scope, Task};
+    use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, Child, ChildError, Debug, Display, Error};
+    use super::{FromFailure, Future, OutputOf, Reading, Scope, Task};
     use super::{closed_task, spawn_into, spawn_plain};
-    use super::{text_of_any, text_of_debug, text_of_display, text_of_error};
 
     macro_rules! levels {
-        ($($trait:ident: $bound:path, $this:ty, $text:path;)*) => {$(
+        ($($trait:ident: [$($bound:path),+], $this:ty, $reading:ty;)*) => {$(
             #[doc(hidden)]
             pub trait $trait<T, E> {
                 #[track_caller]
@@ -431,7 +520,7 @@ pub mod output {
                     R: FromFailure<E>;
             }
 
-            impl<T: Send + 'static, E: $bound + Send + 'static> $trait<T, E> for $this {
+            impl<T: Send + 'static, E: $($bound +)+ Send + 'static> $trait<T, E> for $this {
                 fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
@@ -439,20 +528,23 @@ pub mod output {
                 {
                     scope.convert_with::<E>();
                     let site = child.site;
-                    spawn_into(&scope.node, child, |output| {
-                        output.map_err(|error| ($text(&error), Box::new(error) as Box<dyn Any + Send>))
-                    })
-                    .unwrap_or_else(|_| closed_task(&scope.node, site))
+                    spawn_into(&scope.node, child, |output| output.map_err(child_error::<$reading, E>))
+                        .unwrap_or_else(|_| closed_task(&scope.node, site))
                 }
             }
         )*};
     }
 
     levels! {
-        EndsWithError: Error, &&&OutputOf<Result<T, E>>, text_of_error;
-        EndsWithDisplay: Display, &&OutputOf<Result<T, E>>, text_of_display;
-        EndsWithDebug: Debug, &OutputOf<Result<T, E>>, text_of_debug;
-        EndsWithResult: Sized, OutputOf<Result<T, E>>, text_of_any;
+        EndsWithError: [Error], &&&&OutputOf<Result<T, E>>, AsError;
+        EndsWithText: [Display, Debug], &&&OutputOf<Result<T, E>>, AsText;
+        EndsWithDisplay: [Display], &&OutputOf<Result<T, E>>, AsDisplay;
+        EndsWithDebug: [Debug], &OutputOf<Result<T, E>>, AsDebug;
+        EndsWithResult: [Sized], OutputOf<Result<T, E>>, AsAny;
+    }
+
+    fn child_error<L: Reading<E>, E: Send + 'static>(error: E) -> ChildError {
+        ChildError { text: L::text(&error), signal: L::signal(&error), error: Box::new(error) }
     }
 
     #[doc(hidden)]

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::deadline::Moment;
-use crate::failure::{ErrorText, Suppressed};
+use crate::failure::{ChildError, ErrorText, Suppressed};
 use crate::private::Return;
+use crate::signal;
 use crate::site::{Kind, Site};
 use crate::task::{Child, Closed, Task, spawn_into};
 use crate::tree::{Look, Node};
@@ -101,15 +102,18 @@ impl ScopeHandle {
         self.node.cancel(Cause::Explicit { reason: Some(reason.into()), at: Location::caller() })
     }
 
-    /// Requests cancellation without any grace (rule G2); scopes have no grace yet, so it is the same as
-    /// [`cancel`](Self::cancel).
+    /// Requests cancellation as [`cancel`](Self::cancel) does, without the scope's grace: it is hard at once (rule G2).
+    ///
+    /// After an earlier request that is still soft it ends the grace.
     ///
     /// # Examples
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let cut = scope_runtime::scope!(|s| {
+    /// let cut = scope_runtime::scope!(grace = 1h, |s| {
+    ///     s.cancel(); // soft: the body goes on
+    ///     tokio::task::yield_now().await;
     ///     s.cancel_now();
     ///     std::future::pending::<()>().await;
     /// });
@@ -118,7 +122,7 @@ impl ScopeHandle {
     /// ```
     #[track_caller]
     pub fn cancel_now(&self) -> bool {
-        self.node.cancel(Cause::Explicit { reason: None, at: Location::caller() })
+        self.node.cancel_now(Cause::Explicit { reason: None, at: Location::caller() })
     }
 
     /// Moves the deadline, both ways, or takes it away with `None` (rule L3).
@@ -850,7 +854,7 @@ impl<E: Send + 'static> Spawner<E> {
         spawn_into(&self.handle.node, child, |output| {
             output.into_value().map_err(|error| {
                 let text = ErrorText { text: type_name::<E>().to_owned(), source: None };
-                (text, Box::new(error) as Box<dyn Any + Send>)
+                ChildError { text, signal: signal::in_any(&error), error: Box::new(error) }
             })
         })
     }

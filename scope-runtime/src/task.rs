@@ -1,6 +1,5 @@
 //! Child tasks: how they are spawned, run and awaited (rules F1-F4, F7, F8).
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
@@ -15,9 +14,9 @@ use crate::boundary::NeverErr;
 use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
-use crate::failure::{ErrorText, Failure, FailureKind};
+use crate::failure::{ChildError, Failure, FailureKind};
 use crate::site::{Kind, Site};
-use crate::tree::{ChildEnd, Look, Node, NodeInit, Place};
+use crate::tree::{ChildEnd, Look, Node, NodeInit, Origin, Place};
 
 /// The handle of a child task: a future with the task's value.
 ///
@@ -286,7 +285,7 @@ impl<F: Future> Child<F> {
 }
 
 /// Turns the output of a child into its handle's value; an error or panic goes to the scope (rules F2, F4).
-type Convert<O, T> = fn(O) -> Result<T, (ErrorText, Box<dyn Any + Send>)>;
+type Convert<O, T> = fn(O) -> Result<T, ChildError>;
 
 pin_project! {
     /// The user's future: reports a failure the moment it is ready, before the child's cleanup runs (rule F3).
@@ -299,8 +298,14 @@ pin_project! {
     }
 }
 
-/// The value of a child, or how it failed.
-type Outcome<T> = Result<T, Cause>;
+/// The value of a child, or how it ended without one.
+type Outcome<T> = Result<T, NoValue>;
+
+enum NoValue {
+    Failed(Cause),
+    /// It returned a cancel that it was told of: no failure (rule W3).
+    Signalled(Origin),
+}
 
 impl<F: Future, T> Future for Body<F, T> {
     type Output = Outcome<T>;
@@ -310,7 +315,10 @@ impl<F: Future, T> Future for Body<F, T> {
         let failure = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
             Ok(polled) => match (this.convert)(ready!(polled)) {
                 Ok(value) => return Poll::Ready(Ok(value)),
-                Err((text, error)) => {
+                Err(ChildError { text, signal, error }) => {
+                    if let Some(origin) = signal.and_then(|signal| this.node.origin_of(signal)) {
+                        return Poll::Ready(Err(NoValue::Signalled(origin)));
+                    }
                     Failure { task: this.node.name(), text, kind: FailureKind::Error(error) }
                 }
             },
@@ -318,7 +326,7 @@ impl<F: Future, T> Future for Body<F, T> {
         };
         let cause = failure.cause();
         this.scope.fail(failure);
-        Poll::Ready(Err(cause))
+        Poll::Ready(Err(NoValue::Failed(cause)))
     }
 }
 
@@ -364,9 +372,14 @@ impl<F: Future, T> Future for ChildTask<F, T> {
         let (node, scope) = (&this.end.shared.node, &this.end.scope);
         let (result, end) = match left {
             Left::Returned(Ok(value)) => (Ok(value), ChildEnd::Settled),
-            Left::Returned(Err(cause)) => (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled),
+            Left::Returned(Err(NoValue::Failed(cause))) => {
+                (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled)
+            }
+            Left::Returned(Err(NoValue::Signalled(origin))) => {
+                (Err(node.cancelled_error(&mut Look::new())), ChildEnd::of(origin, node))
+            }
             Left::Cancelled { error, own } => {
-                (Err(error), if own { ChildEnd::Settled } else { ChildEnd::Lost })
+                (Err(error), ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, node))
             }
             Left::Panicked(payload) => {
                 // A cleanup of the child panicked, or a destructor.
@@ -375,7 +388,7 @@ impl<F: Future, T> Future for ChildTask<F, T> {
                 scope.fail(failure);
                 (Err(cancelled), ChildEnd::Settled)
             }
-            Left::Finished | Left::Errored(_) | Left::Failed(_) => {
+            Left::Finished | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
                 unreachable!("a child task has neither a block's end nor children")
             }
         };

@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 
 use crate::cause::{Cancelled, Cause, Who};
 use crate::cleanup::{CleanupItem, CleanupTimer, Running};
+use crate::context::Extra;
 use crate::deadline::{Given, Moment};
 use crate::event;
 use crate::failure::{Failure, Suppressed};
@@ -37,18 +38,21 @@ use crate::site::Site;
 mod ending;
 mod link;
 mod look;
+mod request;
 mod search;
 mod why;
 
 pub(crate) use ending::ChildEnd;
 pub(crate) use link::Place;
 pub(crate) use look::Look;
+pub(crate) use request::{announce_bubble, bubbles_exist};
 pub(crate) use search::Hold;
+pub(crate) use why::Origin;
 
 use ending::Child;
 use link::{Inner, Parent, ParentLink};
 
-/// The scope itself was asked to stop: by a call or its deadline.
+/// The scope itself was asked to stop: by a call, its deadline, a token, a link or a scope below.
 const CANCELLED: u32 = 1;
 /// Its body or a child was unwound by a cancel that it saw: its other children see that, whatever is shielded later
 /// (rule T4), but it is no cancel of its own (rule D5).
@@ -73,11 +77,18 @@ const STOPPED: u32 = 1 << 9;
 const GUEST: u32 = 1 << 10;
 /// Something that it depends on changed since the pass over its body began: scopes inside may have looked before.
 const CHANGED: u32 = 1 << 11;
+/// A request or a stop that is not soft any more (rules G1, G2).
+const HARD: u32 = 1 << 12;
+/// As `CUT`, by a cancel that was only soft.
+const SOFT_CUT: u32 = 1 << 13;
+/// `bubble` and `bubble = false` (rule B1).
+const BUBBLE: u32 = 1 << 14;
+const NO_BUBBLE: u32 = 1 << 15;
 
 /// A scope, shield, task or guest as others see it.
 pub(crate) struct Node {
     site: &'static Site,
-    name: Option<Box<str>>,
+    extra: Option<Box<Extra>>,
     flags: AtomicU32,
     deadline: AtomicU64,
     given: AtomicU32,
@@ -85,7 +96,6 @@ pub(crate) struct Node {
     /// Counts the passes over the body; `seen` of an inner node holds the pass in which it was last reached (U1a).
     pass: AtomicU32,
     seen: AtomicU32,
-    cleanup_timeout: Option<Duration>,
     runtime: Option<Handle>,
     state: Mutex<State>,
 }
@@ -96,6 +106,8 @@ pub(crate) struct State {
     /// The boundary's waker, from its last pending poll.
     waker: Option<Waker>,
     cause: Option<Cause>,
+    /// The error of an own cause, made once: what it is recognised by if it comes back (rule W3).
+    ticket: Option<Cancelled>,
     /// Why the body was delivered to and under which scope, for a future that is moved meanwhile (rule D4).
     foreign: Option<Cancelled>,
     delivered_under: Option<Arc<Node>>,
@@ -125,12 +137,11 @@ impl State {
 /// What a node is made from.
 pub(crate) struct NodeInit {
     pub(crate) site: &'static Site,
-    pub(crate) name: Option<Box<str>>,
+    pub(crate) extra: Option<Box<Extra>>,
     pub(crate) deadline: Moment,
     pub(crate) given: Given,
     pub(crate) shield: bool,
     pub(crate) expired: bool,
-    pub(crate) cleanup_timeout: Option<Duration>,
 }
 
 impl NodeInit {
@@ -138,38 +149,40 @@ impl NodeInit {
     pub(crate) fn plain(site: &'static Site, name: Option<Box<str>>) -> Self {
         Self {
             site,
-            name,
+            extra: name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() })),
             deadline: Moment::NEVER,
             given: Given::NOTHING,
             shield: false,
             expired: false,
-            cleanup_timeout: None,
         }
     }
 }
 
 impl Node {
     pub(crate) fn new(init: NodeInit) -> Self {
-        let NodeInit { site, name, deadline, given, shield, expired, cleanup_timeout } = init;
-        let mut flags = 0;
+        let NodeInit { site, extra, deadline, given, shield, expired } = init;
+        let mut flags = match extra.as_ref().and_then(|extra| extra.bubble) {
+            None => 0,
+            Some(true) => BUBBLE,
+            Some(false) => NO_BUBBLE,
+        };
         let mut state = State::default();
         if shield {
             flags |= SHIELD;
         }
         if expired {
-            flags |= CANCELLED;
+            flags |= CANCELLED | HARD;
             state.cause = Some(deadline_cause(given));
         }
         Self {
             site,
-            name,
+            extra,
             flags: AtomicU32::new(flags),
             deadline: AtomicU64::new(deadline.0),
             given: AtomicU32::new(given.to_bits()),
             parent: ParentLink::default(),
             pass: AtomicU32::new(0),
             seen: AtomicU32::new(0),
-            cleanup_timeout,
             runtime: Handle::try_current().ok(),
             state: Mutex::new(state),
         }
@@ -193,7 +206,7 @@ impl Node {
     }
 
     pub(crate) fn name(&self) -> Cow<'static, str> {
-        match &self.name {
+        match self.extra.as_ref().and_then(|extra| extra.name.as_ref()) {
             Some(name) => Cow::Owned(name.to_string()),
             None => Cow::Borrowed(self.site.name()),
         }
@@ -208,7 +221,7 @@ impl Node {
     }
 
     pub(crate) fn cleanup_timeout(&self) -> Option<Duration> {
-        self.cleanup_timeout
+        self.extra.as_ref().and_then(|extra| extra.cleanup_timeout)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -236,14 +249,24 @@ impl Node {
 
     /// Whether this node counts as cancelled by itself.
     fn counts_as_cancelled(&self, look: &mut Look) -> bool {
-        self.has(CANCELLED | CUT | STOPPED) || self.expire_if_due(look)
+        self.has(CANCELLED | CUT | STOPPED | SOFT_CUT) || self.expire_if_due(look)
     }
 
-    /// Whether a cancel is visible here. A loop, since trees of tasks can be deep.
+    /// Whether a cancel is visible here, be it soft or hard: what `check()` and its like see.
     pub(crate) fn sees_cancel(&self, look: &mut Look) -> bool {
+        self.sees(Self::counts_as_cancelled, look)
+    }
+
+    /// Whether a hard cancel is visible here: what boundaries act on (rule G1).
+    pub(crate) fn sees_hard_cancel(&self, look: &mut Look) -> bool {
+        self.sees(Self::counts_as_hard, look)
+    }
+
+    /// A loop, since trees of tasks can be deep.
+    fn sees(&self, counts: fn(&Self, &mut Look) -> bool, look: &mut Look) -> bool {
         let mut node = self;
         loop {
-            if node.counts_as_cancelled(look) {
+            if counts(node, look) {
                 return true;
             }
             if node.has(SHIELD) {
@@ -251,7 +274,7 @@ impl Node {
             }
             match node.parent.get() {
                 Parent::None => return false,
-                Parent::Moved(parent) => return node.was_left_by(&parent) || parent.sees_cancel(look),
+                Parent::Moved(parent) => return node.was_left_by(&parent) || parent.sees(counts, look),
                 Parent::First(parent) if node.was_left_by(parent) => return true,
                 Parent::First(parent) => node = parent,
             }
@@ -260,13 +283,22 @@ impl Node {
 
     /// Whether a cancel from outside of this node is visible here.
     pub(crate) fn sees_outer_cancel(&self, look: &mut Look) -> bool {
+        self.sees_outer(Self::counts_as_cancelled, look)
+    }
+
+    /// Whether a hard cancel from outside of this node is visible here.
+    pub(crate) fn sees_outer_hard_cancel(&self, look: &mut Look) -> bool {
+        self.sees_outer(Self::counts_as_hard, look)
+    }
+
+    fn sees_outer(&self, counts: fn(&Self, &mut Look) -> bool, look: &mut Look) -> bool {
         if self.has(SHIELD) {
             return false;
         }
         match self.parent.get() {
             Parent::None => false,
-            Parent::Moved(parent) => self.was_left_by(&parent) || parent.sees_cancel(look),
-            Parent::First(parent) => self.was_left_by(parent) || parent.sees_cancel(look),
+            Parent::Moved(parent) => self.was_left_by(&parent) || parent.sees(counts, look),
+            Parent::First(parent) => self.was_left_by(parent) || parent.sees(counts, look),
         }
     }
 
@@ -275,152 +307,55 @@ impl Node {
         self.has(GUEST) && parent.has(CLOSED)
     }
 
-    /// Notices a passed deadline (rule L5), whether or not a timer fired.
-    fn expire_if_due(&self, look: &mut Look) -> bool {
-        let deadline = self.deadline();
-        if deadline.is_never() || self.has(CLOSED) || look.now() < deadline {
-            return false;
-        }
-        self.expire(look);
-        // A failure that came first stays the cause (rule L6).
-        self.has(CANCELLED)
-    }
-
-    fn expire(&self, look: &mut Look) {
-        let mut state = self.lock();
-        if state.cause.is_some() || self.has(CLOSED) {
-            return;
-        }
-        state.cause = Some(deadline_cause(self.given()));
-        self.raise(CANCELLED);
-        drop(state);
-        event::cancel_requested(self);
-        self.collect_below(look);
-    }
-
     // --- deadline -------------------------------------------------------------------------------------------------
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment(self.deadline.load(Ordering::Acquire))
     }
 
-    /// The deadline that a timer has to watch: none once the scope was stopped in whatever way.
-    pub(crate) fn pending_deadline(&self, look: &mut Look) -> Moment {
-        let deadline = self.deadline();
-        if deadline.is_never() || self.has(CANCELLED | STOPPED | CLOSED) || self.expire_if_due(look) {
-            return Moment::NEVER;
-        }
-        deadline
-    }
-
     fn given(&self) -> Given {
         Given::from_bits(self.given.load(Ordering::Relaxed))
     }
 
+    fn forget_given(&self) {
+        self.given.store(Given::NOTHING.to_bits(), Ordering::Relaxed);
+    }
+
     /// The earliest visible deadline, without regard to cancels (rule L2).
     pub(crate) fn effective_deadline(&self) -> Moment {
+        self.earliest(Self::deadline)
+    }
+
+    /// The earliest moment at which something happens by the clock to a scope that is visible here.
+    pub(crate) fn effective_event(&self) -> Moment {
+        self.earliest(Self::next_event)
+    }
+
+    fn earliest(&self, moment: fn(&Self) -> Moment) -> Moment {
         let mut node = self;
         let mut earliest = Moment::NEVER;
         loop {
             if !node.has(CLOSED) {
-                earliest = earliest.min(node.deadline());
+                earliest = earliest.min(moment(node));
             }
             if node.has(SHIELD) {
                 return earliest;
             }
             match node.parent.get() {
                 Parent::None => return earliest,
-                Parent::Moved(parent) => return earliest.min(parent.effective_deadline()),
+                Parent::Moved(parent) => return earliest.min(parent.earliest(moment)),
                 Parent::First(parent) => node = parent,
             }
         }
     }
 
-    /// Moves the deadline (rule L3).
-    pub(crate) fn set_deadline(&self, deadline: Moment) {
-        let mut look = Look::new();
-        if self.cancel_called(&mut look) || self.has(CLOSED) {
-            return;
-        }
-        self.given.store(Given::NOTHING.to_bits(), Ordering::Relaxed);
-        self.deadline.store(deadline.0, Ordering::SeqCst);
-        self.expire_if_due(&mut look);
-        // Everybody below must look again: timers may depend on this deadline (rule L5).
-        self.collect_below(&mut look);
-    }
-
-    // --- requests -------------------------------------------------------------------------------------------------
-
-    /// Turns the shield on or off (rule T4).
-    pub(crate) fn set_shield(&self, shield: bool) {
-        if shield {
-            self.raise(SHIELD);
-        } else {
-            self.flags.fetch_and(!SHIELD, Ordering::SeqCst);
-        }
-        self.collect_below(&mut Look::new());
-    }
-
-    /// Requests a cancel; true if the scope is cancelled now, false if it was left (rule F7).
-    pub(crate) fn cancel(&self, cause: Cause) -> bool {
-        let mut look = Look::new();
-        // A deadline that passed before is the first cause (rule L6).
-        self.expire_if_due(&mut look);
-        let mut state = self.lock();
-        if self.has(CLOSED) {
-            self.raise(CANCELLED);
-            return false;
-        }
-        let first = state.cause.is_none();
-        if first {
-            state.cause = Some(cause);
-        }
-        self.raise(CANCELLED);
-        drop(state);
-        if first {
-            event::cancel_requested(self);
-        }
-        self.collect_below(&mut look);
-        true
-    }
-
-    /// Takes note of a failure: the first one cancels the scope and leaves it, later ones are reported (rule F2).
-    pub(crate) fn fail(&self, failure: Failure) {
-        let mut look = Look::new();
-        self.expire_if_due(&mut look);
-        let mut state = self.lock();
-        if state.failure.is_some() || self.has(CLOSED | ORPHANED) {
-            drop(state);
-            self.suppress(&failure);
-            return;
-        }
-        if state.cause.is_none() {
-            state.cause = Some(failure.cause());
-        }
-        state.failure = Some(failure);
-        self.raise(STOPPED);
-        drop(state);
-        event::cancel_requested(self);
-        self.collect_below(&mut look);
-    }
+    // --- wake-ups -------------------------------------------------------------------------------------------------
 
     /// Reports a failure that does not leave the boundary.
     fn suppress(&self, failure: &Failure) {
         let suppressed = failure.suppressed();
         self.lock().suppressed.push(suppressed.clone());
         event::failure_suppressed(self, &suppressed);
-    }
-
-    /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4).
-    fn cut(&self, look: &mut Look) {
-        let first = self.raise(CUT) & CUT == 0;
-        // Where the cancel is visible without this flag, whoever made it visible has woken all below, or will: else the
-        // levels of a deep tree would wake each other over and over. A node that was moved was not there then.
-        let woken =
-            !self.parent.was_moved() && (self.has(CANCELLED | STOPPED) || self.sees_outer_cancel(look));
-        if first && !woken {
-            self.collect_below(look);
-        }
     }
 
     /// Collects the wakers of all who may have to act on a change of this node, shielded parts left out (rule D7).
@@ -463,6 +398,7 @@ impl Wake for Node {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut look = Look::new();
         self.expire_if_due(&mut look);
+        self.harden_if_due(&mut look);
         self.collect_below(&mut look);
     }
 }

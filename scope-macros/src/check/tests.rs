@@ -1,7 +1,8 @@
 //! Each mistake, and what is said about it.
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, list};
 use crate::model::{BlockKind, Runtime};
+use crate::options::{Place, names};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, parse, pipeline};
 use proc_macro2::{Span, TokenStream};
@@ -84,8 +85,7 @@ fn every_mistake_is_told_at_once() {
         &[
             "unknown option `timout`; did you mean `timeout`?",
             "unknown option `sheild`; did you mean `shield`?",
-            "unknown option `frobnicate`; there are `timeout`, `deadline`, `shield`, `name`, `cleanup_timeout`, \
-             `fallback`, `scope` and `crate`",
+            &format!("unknown option `frobnicate`; there are {}", list(names(Place::Attribute))),
             "`5` is no name; write `name = \"5\"`",
             "`3` has no unit; write \"3s\" or \"3ms\"",
         ],
@@ -109,6 +109,13 @@ fn values_that_are_none() {
     attribute_says("timeout = true", &["`true` is no duration; write \"3s\""]);
     attribute_says("deadline = 3s", &["`deadline` is an instant; for a length of time write `timeout = 3s`"]);
     attribute_says("shield = 1", &["`1` is no `bool`; write `shield` or `shield = condition`"]);
+    attribute_says("bubble = 1", &["`1` is no `bool`; write `bubble` or `bubble = condition`"]);
+    attribute_says("grace = 3", &["`3` has no unit; write \"3s\" or \"3ms\""]);
+    attribute_says("link", &["`link` needs a value; write `link = handle`"]);
+    attribute_says(
+        "grace = 1s, cooperative",
+        &["`cooperative` and `grace` both say how long a cancel stays soft; keep one"],
+    );
     attribute_says("scope = a.b", &["`scope` introduces a name; write `scope = s`"]);
     attribute_says("crate = \"rt\"", &["`crate` takes a path; write `crate = rt`"]);
     attribute_says(
@@ -125,6 +132,7 @@ fn punctuation_that_is_missing_or_too_much() {
     scope_says("timeout 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
     scope_says("timeout: 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
     scope_says("timeout(3s), { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
+    scope_says("cooperative = true, { 1 }", &["`cooperative` takes no value; write it alone"]);
     scope_says("timeout = 3s; { 1 }", &["options end with `,`; write `,` instead of `;`"]);
     scope_says("timeout = 3s,, { 1 }", &["nothing stands before this `,`; remove it"]);
     attribute_says("\"3s\"", &["expected an option; give the value a name, as in `timeout = \"3s\"`"]);

@@ -24,9 +24,9 @@ pub(super) struct Values {
 
 pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Diagnostics) -> Values {
     let mut values = Values::default();
-    let mut given = Given::at(place);
+    let mut admitted = Given::at(place);
     for option in options {
-        let Some(key) = given.admit(&option, diagnostics) else { continue };
+        let Some(key) = admitted.admit(&option, diagnostics) else { continue };
         let at = option.name.span();
         match key {
             Key::Timeout => values.settings.extend(delay(key, option, diagnostics).map(Setting::Timeout)),
@@ -34,7 +34,18 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
                 values.settings.extend(delay(key, option, diagnostics).map(Setting::CleanupTimeout));
             }
             Key::Deadline => values.settings.extend(deadline(option, diagnostics).map(Setting::Deadline)),
-            Key::Shield => values.settings.extend(shield(option, diagnostics).map(Setting::Shield)),
+            Key::Shield => values.settings.extend(condition(key, option, diagnostics).map(Setting::Shield)),
+            Key::Bubble => values.settings.extend(condition(key, option, diagnostics).map(Setting::Bubble)),
+            Key::Grace => values.settings.extend(delay(key, option, diagnostics).map(Setting::Grace)),
+            Key::Cooperative => {
+                if flag(key, option, diagnostics) {
+                    values.settings.push(Setting::Cooperative);
+                }
+            }
+            Key::Error => values.settings.extend(given(key, option, diagnostics).map(Setting::Error)),
+            Key::Link => values.settings.extend(given(key, option, diagnostics).map(Setting::Link)),
+            Key::CancelOn => values.settings.extend(given(key, option, diagnostics).map(Setting::CancelOn)),
+            Key::Token => values.settings.extend(given(key, option, diagnostics).map(Setting::Token)),
             Key::Name => match name(option, diagnostics) {
                 Some(Name::Literal(text)) => values.name = Some(text),
                 Some(Name::Computed(expr)) => values.settings.push(Setting::Name(expr)),
@@ -105,7 +116,8 @@ fn deadline(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     Some(value)
 }
 
-fn shield(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
+/// `shield`, or `shield = condition`
+fn condition(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     let value = match option.value {
         Value::Given(value) => *value,
         Value::Missing => return Some(parse_quote!(true)),
@@ -114,12 +126,21 @@ fn shield(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     match bare(&value) {
         Expr::Lit(literal) if !matches!(literal.lit, Lit::Bool(_)) => {
             let written = literal.to_token_stream();
-            let message = format!("`{written}` is no `bool`; write `shield` or `shield = condition`");
+            let name = key.name();
+            let message = format!("`{written}` is no `bool`; write `{name}` or `{name} = condition`");
             diagnostics.at(literal.span(), message);
             None
         }
         _ => Some(value),
     }
+}
+
+/// An option that is there or not; a value is a mistake, and the option is meant all the same.
+fn flag(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> bool {
+    if let Value::Given(value) = option.value {
+        diagnostics.on(value, format!("`{}` takes no value; write it alone", key.name()));
+    }
+    true
 }
 
 pub(super) enum Name {

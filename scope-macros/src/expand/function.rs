@@ -35,7 +35,11 @@ fn body(function: &Function) -> TokenStream {
     braced.set_span(at.located_at(function.body.braces));
     let is_error = parts::error_of(&ret, rt);
     let settle = match own_scope {
-        Some(scope) => quote_spanned!(at=> #scope.settle_fn),
+        Some(scope) => quote_spanned!(at=> |__left| #scope.settle(__left)),
+        None => quote_spanned!(at=> #rt::settle),
+    };
+    let settle_fn = match &function.fallback {
+        Some(_) => quote_spanned!(at=> #rt::settle_fallback),
         None => quote_spanned!(at=> #rt::settle_fn),
     };
     let (cancelled, on_cancel) = match &function.fallback {
@@ -56,7 +60,7 @@ fn body(function: &Function) -> TokenStream {
         let __options = #options;
         let __body = async #capture #braced;
         #[allow(unreachable_code)]
-        let #cancelled = match #settle(#rt::block(__options, __body, #is_error).await) {
+        let #cancelled = match #settle_fn(#rt::block(__options, __body, #is_error).await, #settle) {
             #rt::Ok(__returned) => return __returned,
             #rt::Err(__cancelled) => __cancelled,
         };

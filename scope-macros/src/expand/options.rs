@@ -23,6 +23,13 @@ fn call(setting: &Setting, rt: &TokenStream) -> TokenStream {
         Setting::Deadline(instant) => method("deadline", instant, instant.span()),
         Setting::Shield(condition) => method("shield", condition, condition.span()),
         Setting::Name(name) => method("name", name, name.span()),
+        Setting::Grace(length) => delay("grace", length, rt),
+        Setting::Cooperative => quote_spanned!(Span::mixed_site()=> .cooperative()),
+        Setting::Error(error) => method("error", error, error.span()),
+        Setting::Bubble(condition) => method("bubble", condition, condition.span()),
+        Setting::Link(handles) => method("link", handles, handles.span()),
+        Setting::CancelOn(future) => method("cancel_on", future, future.span()),
+        Setting::Token(token) => method("token", token, token.span()),
     }
 }
 

@@ -51,19 +51,23 @@ pub(super) fn error_of(ret: &Ident, rt: &TokenStream) -> TokenStream {
         {
             #[allow(unused_imports)]
             use #rt::classify::*;
-            (&&&#ret).classify()
+            (&&&&#ret).classify()
         }
     }
 }
 
-/// The same where the return type may not be known yet, as in an async block. It asks nothing of the error: what an
-/// unknown type is asked for here, it would have to be able to do later.
+/// The same where the return type may not be known yet, as in an async block. Of the error it asks only what all can do,
+/// to be written with `{:?}`: what an unknown type is asked for here, it would have to be able to do later.
 pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStream {
     let at = Span::mixed_site();
     match exits {
         Exits::Never | Exits::Hidden => quote_spanned!(at=> #rt::NeverErr),
         Exits::Seen => quote_spanned! {at=>
-            { use #rt::classify::{ReturnsAny as _, ReturnsResult as _}; (&#ret).classify() }
+            {
+                #[allow(unused_imports)]
+                use #rt::classify::{ReturnsAny as _, ReturnsDebug as _, ReturnsResult as _};
+                (&&#ret).classify()
+            }
         },
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
             {
                 #[allow(unused_imports)]
                 use #rt::output::*;
-                (&&&&__child.kind()).spawn(#scope, __child)
+                (&&&&&__child.kind()).spawn(#scope, __child)
             }
         }
     };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use super::{CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, Look, Node, ORPHANED, STOPPED};
+use super::{
+    CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, HARD, Look, Node, ORPHANED, Origin, SOFT_CUT, STOPPED,
+};
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::{CleanupItem, Running};
 use crate::failure::{Failure, Suppressed};
@@ -23,6 +25,21 @@ pub(crate) enum ChildEnd {
     Settled,
     /// Unwound by a cancel that it saw through the scope.
     Lost,
+    /// The same, by one that is only soft so far (rule G1).
+    SoftlyLost,
+}
+
+impl ChildEnd {
+    /// The end of a child that was cancelled from there, and has unwound.
+    pub(crate) fn of(origin: Origin, child: &Node) -> Self {
+        match origin {
+            Origin::Own => Self::Settled,
+            Origin::Outer if child.is_cut_softly() || !child.sees_hard_cancel(&mut Look::new()) => {
+                Self::SoftlyLost
+            }
+            Origin::Outer => Self::Lost,
+        }
+    }
 }
 
 /// See [`Node::take_result`].
@@ -66,16 +83,20 @@ impl Node {
         self.raise(ENDING);
     }
 
-    /// The body is about to be dropped by a cancel: remembers why, and lets the children see it (rule T4).
-    pub(crate) fn delivered(&self, foreign: Option<Cancelled>) {
-        let mut look = Look::new();
+    /// The body was told of a cancel, or is about to be dropped by one: remembers why, and lets the children see it (rule T4).
+    pub(crate) fn delivered(&self, foreign: Option<Cancelled>, softly: bool, look: &mut Look) {
         let under = self.parent().filter(|_| foreign.is_some());
         {
             let mut state = self.lock();
             (state.foreign, state.delivered_under) = (foreign, under);
         }
         self.raise(ENDING);
-        self.cut(&mut look);
+        self.cut(softly, look);
+    }
+
+    /// Whether what unwound here did so by a cancel that was only soft (rule G1).
+    pub(crate) fn is_cut_softly(&self) -> bool {
+        self.has(SOFT_CUT) && !self.has(CUT)
     }
 
     /// The body is gone: wakes `delivered()`.
@@ -212,7 +233,7 @@ impl Node {
         }
         state.cause.get_or_insert(Cause::Dropped);
         // Under the lock: nobody spawns into it between the look and the close.
-        self.raise(if owes { STOPPED } else { CLOSED });
+        self.raise(if owes { STOPPED | HARD } else { CLOSED });
         drop(state);
         if owes {
             self.collect_below(&mut look);
@@ -244,16 +265,16 @@ impl Node {
         let Some(child) = state.children.try_remove(key) else { return };
         if !child.background {
             state.foreground -= 1;
-            state.lost_child |= end == ChildEnd::Lost;
+            state.lost_child |= end != ChildEnd::Settled;
         }
         let last = state.foreground == 0;
         if last {
             look.wake_all_later(state.waker.clone());
         }
-        let lost = end == ChildEnd::Lost && !child.background;
+        let lost = end != ChildEnd::Settled && !child.background;
         drop(state);
         if lost {
-            self.cut(&mut look);
+            self.cut(end == ChildEnd::SoftlyLost, &mut look);
         }
         drop(child);
     }

@@ -3,54 +3,126 @@
 use std::sync::Arc;
 
 use super::{CANCELLED, Look, Node, STOPPED};
-use crate::cause::{Cancelled, Cause};
+use crate::cause::{Cancelled, Cause, ToldAs};
+use crate::signal::Signal;
+
+/// One step on the way up.
+enum Found {
+    Cause(Cause),
+    /// An own cause, as the error that it was told as before.
+    Ticket(Cancelled),
+    Parent(Arc<Node>),
+}
+
+/// Where a cancel began that came back as an error (rule W3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In the scope that looks.
+    Own,
+    /// In a scope around it.
+    Outer,
+}
 
 impl Node {
     /// The cancel that is visible here, as an error. A loop up to the cause and one down again, since trees can be deep.
     pub(crate) fn cancelled_error(&self, look: &mut Look) -> Cancelled {
         let mut way = Vec::new();
         let mut parent = match self.cause_or_parent(look) {
-            Ok(cause) => return Cancelled::new(self.who(), cause),
-            Err(parent) => parent,
+            Found::Cause(cause) => return self.error(cause),
+            Found::Ticket(ticket) => return ticket,
+            Found::Parent(parent) => parent,
         };
-        let cause = loop {
+        let mut error = loop {
             match parent.cause_or_parent(look) {
-                Ok(cause) => break cause,
-                Err(next) => way.push(std::mem::replace(&mut parent, next)),
+                Found::Cause(cause) => break parent.error(cause),
+                Found::Ticket(ticket) => break ticket,
+                Found::Parent(next) => way.push(std::mem::replace(&mut parent, next)),
             }
         };
-        let mut error = Cancelled::new(parent.who(), cause);
         for node in way.into_iter().rev() {
-            error = Cancelled::new(node.who(), Cause::Parent(error));
+            error = node.error(Cause::Parent(error));
         }
-        Cancelled::new(self.who(), Cause::Parent(error))
+        self.error(Cause::Parent(error))
+    }
+
+    /// A cancel of this scope, told as `error = …` of the nearest scope says (rule W2).
+    fn error(&self, cause: Cause) -> Cancelled {
+        Cancelled::new(self.who(), cause).told_as(self.told_as())
+    }
+
+    fn told_as(&self) -> Option<ToldAs> {
+        let own = |node: &Self| node.extra.as_ref().and_then(|extra| extra.error.clone());
+        let mut told = own(self);
+        let mut above = self.parent();
+        while let (None, Some(node)) = (&told, above) {
+            told = own(&node);
+            above = node.parent();
+        }
+        told
+    }
+
+    /// Where a cancel that came back as an error began (rule W3).
+    pub(crate) fn origin_of(&self, returned: Signal) -> Option<Origin> {
+        if self.has_issued(returned) {
+            return Some(Origin::Own);
+        }
+        let mut above = self.parent();
+        while let Some(node) = above {
+            if node.has_issued(returned) {
+                return Some(Origin::Outer);
+            }
+            above = node.parent();
+        }
+        None
+    }
+
+    fn has_issued(&self, returned: Signal) -> bool {
+        self.lock().ticket.as_ref().is_some_and(|ticket| returned.began_with(ticket))
     }
 
     /// The own cause if there is one, else what came from outside, or the parent that knows.
-    fn cause_or_parent(&self, look: &mut Look) -> Result<Cause, Arc<Self>> {
+    fn cause_or_parent(&self, look: &mut Look) -> Found {
         self.cancel_called(look);
         if self.has(CANCELLED | STOPPED)
-            && let Some(cause) = self.lock().cause.clone()
+            && let Some(ticket) = self.ticket()
         {
-            return Ok(cause);
+            return Found::Ticket(ticket);
         }
         self.outer_cause_or_parent(look)
     }
 
-    fn outer_cause_or_parent(&self, look: &mut Look) -> Result<Cause, Arc<Self>> {
+    /// The error of an own cause: always the same one.
+    fn ticket(&self) -> Option<Cancelled> {
+        let cause = {
+            let state = self.lock();
+            if state.ticket.is_some() {
+                return state.ticket.clone();
+            }
+            state.cause.clone()?
+        };
+        // The name of the error is looked for further up, so without the lock.
+        let ticket = self.error(cause);
+        Some(self.lock().ticket.get_or_insert(ticket).clone())
+    }
+
+    fn outer_cause_or_parent(&self, look: &mut Look) -> Found {
         // What was delivered stays the cause, wherever the future is polled by now (rules D4, L6).
         if let Some(foreign) = self.lock().foreign.clone() {
-            return Ok(Cause::Parent(foreign));
+            return Found::Cause(Cause::Parent(foreign));
         }
         match self.parent() {
-            Some(parent) if parent.sees_cancel(look) => Err(parent),
-            Some(parent) if self.was_left_by(&parent) => Ok(Cause::Closed),
-            _ => Ok(Cause::Dropped),
+            Some(parent) if parent.sees_cancel(look) => Found::Parent(parent),
+            Some(parent) if self.was_left_by(&parent) => Found::Cause(Cause::Closed),
+            _ => Found::Cause(Cause::Dropped),
         }
     }
 
     /// The cause that comes from outside of this node.
     pub(crate) fn outer_cause(&self, look: &mut Look) -> Cause {
-        self.outer_cause_or_parent(look).unwrap_or_else(|parent| Cause::Parent(parent.cancelled_error(look)))
+        match self.outer_cause_or_parent(look) {
+            Found::Cause(cause) => cause,
+            Found::Ticket(ticket) => Cause::Parent(ticket),
+            Found::Parent(parent) => Cause::Parent(parent.cancelled_error(look)),
+        }
     }
 }

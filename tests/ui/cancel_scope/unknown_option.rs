@@ -6,7 +6,7 @@ async fn near() {}
 #[cancel_scope(frobnicate = 5)]
 async fn far() {}
 
-#[cancel_scope(grace = 3s)]
+#[cancel_scope(garce = 3s)]
 async fn planned() {}
 
 fn main() {}

@@ -1,0 +1,85 @@
+//! Futures that a scope watches beside its body: `cancel_on = …` and `token = …` (rule B3).
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::cause::Cause;
+use crate::context::{self, with_stack};
+
+/// What is watched beside a body.
+pub trait Watch {
+    /// The body with it.
+    type Body<B: Future>: Future<Output = B::Output>;
+
+    /// Puts it beside a body.
+    fn beside<B: Future>(self, body: B) -> Self::Body<B>;
+}
+
+/// Nothing is watched.
+#[derive(Debug, Clone, Copy)]
+pub struct NoWatch;
+
+impl Watch for NoWatch {
+    type Body<B: Future> = B;
+
+    fn beside<B: Future>(self, body: B) -> B {
+        body
+    }
+}
+
+/// A future that cancels the scope with its output, beside what is watched already.
+#[derive(Debug)]
+pub struct Also<W, F> {
+    pub(crate) others: W,
+    pub(crate) future: F,
+}
+
+impl<W: Watch, F: Future<Output = Cause>> Watch for Also<W, F> {
+    type Body<B: Future> = Watched<W::Body<B>, F>;
+
+    fn beside<B: Future>(self, body: B) -> Self::Body<B> {
+        Watched { watched: Some(self.future), body: self.others.beside(body) }
+    }
+}
+
+/// A user's future, whose output is dropped.
+pub(crate) async fn cancel_on<F: IntoFuture>(future: F) -> Cause {
+    drop(future.await);
+    Cause::CancelOn
+}
+
+pin_project! {
+    /// A body with something that is watched.
+    #[derive(Debug)]
+    pub struct Watched<B, F> {
+        // Dropped before the body.
+        #[pin]
+        watched: Option<F>,
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B: Future, F: Future<Output = Cause>> Future for Watched<B, F> {
+    type Output = B::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<B::Output> {
+        let mut this = self.project();
+        let polled = this.body.poll(cx);
+        if polled.is_pending()
+            && let Some(future) = this.watched.as_mut().as_pin_mut()
+            && with_stack(|stack| stack.goes_on()) == Some(true)
+        {
+            if let Poll::Ready(cause) = context::outside(|| future.poll(cx)) {
+                context::outside(|| this.watched.set(None));
+                if let Some(Some(node)) = with_stack(context::Stack::make_top_node) {
+                    node.cancel(cause);
+                }
+            }
+        }
+        polled
+    }
+}
