@@ -24,6 +24,7 @@ use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
+use crate::landing::awaiting;
 use crate::orphan;
 use crate::signal::Signal;
 use crate::tree::{Hold, Look, Node, Origin};
@@ -541,13 +542,14 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> 
         }
     }
     stage.set(Stage::Left);
-    if !own {
-        return Poll::Ready(Left::Cancelled { error: foreign_error(), own });
-    }
-    let error = with_stack(|stack| stack.cancelled_error(&mut look)).flatten();
-    let error = error.expect("its own frame is on the stack");
+    let error = if own {
+        with_stack(|stack| stack.cancelled_error(&mut look)).flatten().expect("its own frame is on the stack")
+    } else {
+        foreign_error()
+    };
     Poll::Ready(match end {
-        End::Signalled(value) => Left::Signalled { value, error },
+        End::Signalled(value) if own => Left::Signalled { value, error },
+        End::Cut => Left::Cancelled { error: error.landed(awaiting()), own },
         _ => Left::Cancelled { error, own },
     })
 }

@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::landing::{AwaitSite, Awaiting};
 use crate::signal;
 use crate::site::Site;
 
@@ -47,6 +48,7 @@ struct Data {
     who: Who,
     cause: Cause,
     told_as: Option<ToldAs>,
+    landed_at: Awaiting,
 }
 
 /// What `error = …` says (rule W2).
@@ -173,13 +175,28 @@ pub enum Cause {
 
 impl Cancelled {
     pub(crate) fn new(who: Who, cause: Cause) -> Self {
-        Self(Arc::new(Data { who, cause, told_as: None }))
+        Self(Arc::new(Data { who, cause, told_as: None, landed_at: None }))
     }
 
     /// The same, displayed as another error (rule W2). Not shared yet.
     pub(crate) fn told_as(mut self, told_as: Option<ToldAs>) -> Self {
         if let Some(data) = Arc::get_mut(&mut self.0) {
             data.told_as = told_as;
+        }
+        self
+    }
+
+    /// The same, as it was delivered at an await (rule W4).
+    pub(crate) fn landed(mut self, landed_at: Awaiting) -> Self {
+        if landed_at.is_some() {
+            match Arc::get_mut(&mut self.0) {
+                Some(data) => data.landed_at = landed_at,
+                None => {
+                    let Data { who, cause, told_as, landed_at: _ } = &*self.0;
+                    let (who, cause, told_as) = (who.clone(), cause.clone(), told_as.clone());
+                    self = Self(Arc::new(Data { who, cause, told_as, landed_at }));
+                }
+            }
         }
         self
     }
@@ -299,6 +316,32 @@ impl Cancelled {
 }
 
 impl Cancelled {
+    /// The await at which the cancel landed: the one that the body started last, if it is written in the annotated
+    /// function or the `scope!` itself, outside of other macros' arguments (rule W4). `None` if the body was not dropped
+    /// at an await.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::cancel_scope;
+    /// # async fn read() {} async fn write() { std::future::pending().await }
+    ///
+    /// #[cancel_scope(timeout = "1s")]
+    /// async fn copy() -> Result<(), scope_runtime::Cancelled> {
+    ///     read().await;
+    ///     write().await;
+    ///     Ok(())
+    /// }
+    /// let cancelled = copy().await.unwrap_err();
+    /// assert_eq!(cancelled.landed_at().unwrap().expression(), "write()");
+    /// # }
+    /// ```
+    pub fn landed_at(&self) -> Option<&'static AwaitSite> {
+        self.0.landed_at
+    }
+
     /// The error that the scope was given with `error = …`, if it or a scope around it has one: this error is displayed
     /// as that one (rule W2).
     ///

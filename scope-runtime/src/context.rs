@@ -6,20 +6,21 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::task::Waker;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::cause::{Cancelled, Cause, ToldAs, Who};
+use crate::cause::{Cancelled, Cause, Who};
 use crate::deadline::{Given, Moment};
+use crate::landing::{self, Awaiting};
 use crate::site::{Kind, Site};
-use crate::tree::{Look, Node, NodeInit, Place, bubbles_exist, deadline_cause};
+use crate::tree::{Extra, Look, Node, NodeInit, Place, bubbles_exist, deadline_cause};
 
 /// The state of a scope that its future carries.
 pub(crate) struct Frame {
     place: Where,
+    /// The await that the body started last, while it is not polled (rule W4).
+    awaiting: Awaiting,
     given: Given,
     flags: u16,
 }
@@ -27,50 +28,9 @@ pub(crate) struct Frame {
 /// Where deadline, shield and cancel are kept.
 enum Where {
     /// In place, until somebody else needs them.
-    Local { site: &'static Site, extra: Option<Box<Extra>>, deadline: Moment },
+    Local { site: &'static Site, deadline: Moment },
     /// In a node.
     Shared(Arc<Node>),
-}
-
-/// Options that few scopes have.
-pub(crate) struct Extra {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) cleanup_timeout: Option<Duration>,
-    /// How long a cancel stays soft; `Duration::MAX` is for ever (rule G1).
-    pub(crate) grace: Duration,
-    /// When a soft cancel becomes hard, once there is one.
-    pub(crate) hard_at: AtomicU64,
-    /// What a cancel is told as (rule W2).
-    pub(crate) error: Option<ToldAs>,
-    pub(crate) bubble: Option<bool>,
-    pub(crate) links: Vec<Arc<Node>>,
-}
-
-impl Default for Extra {
-    fn default() -> Self {
-        Self {
-            name: None,
-            cleanup_timeout: None,
-            grace: Duration::ZERO,
-            hard_at: AtomicU64::new(Moment::NEVER.0),
-            error: None,
-            bubble: None,
-            links: Vec::new(),
-        }
-    }
-}
-
-impl Extra {
-    /// Whether tokio's clock has to tell of something.
-    pub(crate) fn needs_timer(&self) -> bool {
-        self.cleanup_timeout.is_some() || !(self.grace.is_zero() || self.grace == Duration::MAX)
-    }
-
-    /// Whether others must know of it: a mere name and what bounds cleanup can wait in the future.
-    pub(crate) fn needs_node(&self) -> bool {
-        let Self { name: _, cleanup_timeout: _, grace, hard_at: _, error, bubble, links } = self;
-        !grace.is_zero() || error.is_some() || bubble.is_some() || !links.is_empty()
-    }
 }
 
 /// Hides outer cancels.
@@ -97,14 +57,18 @@ const REFUSED: u16 = 1 << 8;
 const INNER_UNWOUND_SOFTLY: u16 = 1 << 9;
 
 impl Frame {
+    /// A scope with options that few have gets a node at once: there is no room for them here.
     pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
-        let place = Where::Local { site, extra, deadline: Moment::NEVER };
-        Self { place, given: Given::NOTHING, flags: 0 }
+        let place = match extra {
+            None => Where::Local { site, deadline: Moment::NEVER },
+            extra => Where::Shared(Arc::new(Node::new(NodeInit { extra, ..NodeInit::plain(site, None) }))),
+        };
+        Self { place, awaiting: None, given: Given::NOTHING, flags: 0 }
     }
 
     /// The frame of a child task, of a guest, or of a cleanup that runs for `node`.
     pub(crate) fn rooted(node: Arc<Node>) -> Self {
-        Self { place: Where::Shared(node), given: Given::NOTHING, flags: ROOTED }
+        Self { place: Where::Shared(node), awaiting: None, given: Given::NOTHING, flags: ROOTED }
     }
 
     /// The frame of a stretch of code that was put under a scope with `run`: it has no end that could wait, so what it
@@ -117,12 +81,17 @@ impl Frame {
 
     pub(crate) fn shielded(mut self) -> Self {
         self.set(SHIELD);
+        if let Where::Shared(node) = &self.place {
+            node.set_shield(true);
+        }
         self
     }
 
+    /// Sets the deadline, before anybody has seen the scope.
     pub(crate) fn with_deadline(mut self, at: Moment, given: Given) -> Self {
-        if let Where::Local { deadline, .. } = &mut self.place {
-            *deadline = at;
+        match &mut self.place {
+            Where::Local { deadline, .. } => *deadline = at,
+            Where::Shared(node) => node.begin_with_deadline(at, given),
         }
         self.given = given;
         self
@@ -198,10 +167,7 @@ impl Frame {
     fn who(&self) -> Who {
         match &self.place {
             Where::Shared(node) => node.who(),
-            Where::Local { site, extra, .. } => {
-                let name = extra.as_ref().and_then(|extra| extra.name.as_ref());
-                Who { name: name.map_or(site.name().into(), |name| name.to_string().into()), site }
-            }
+            Where::Local { site, .. } => Who { name: site.name().into(), site },
         }
     }
 
@@ -219,9 +185,10 @@ impl Frame {
         let (shield, expired, given) = (self.has(SHIELD), self.has(EXPIRED), self.given);
         match &mut self.place {
             Where::Shared(node) => Arc::clone(node),
-            Where::Local { site, extra, deadline } => {
-                let (extra, deadline) = (extra.take(), *deadline);
-                let node = Arc::new(Node::new(NodeInit { site, extra, deadline, given, shield, expired }));
+            Where::Local { site, deadline } => {
+                let deadline = *deadline;
+                let plain = NodeInit::plain(site, None);
+                let node = Arc::new(Node::new(NodeInit { deadline, given, shield, expired, ..plain }));
                 self.place = Where::Shared(Arc::clone(&node));
                 node
             }
@@ -260,6 +227,8 @@ enum How {
 struct Entry {
     frame: Frame,
     waker: WakerId,
+    /// That of the body below.
+    awaiting_below: Awaiting,
 }
 
 /// Deeper nesting than this, on one thread, moves the stack to the heap.
@@ -283,7 +252,7 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&mut Stack) -> T) -> Option<T> {
 pub(crate) fn enter<'a>(slot: &'a mut Option<Frame>, waker: &Waker) -> Entered<'a> {
     let mut look = Look::new();
     let depth = with_stack(|stack| {
-        let depth = stack.push(slot, waker_id(waker));
+        let depth = stack.push_from(slot, waker_id(waker));
         stack.relink(&mut look);
         depth
     });
@@ -302,7 +271,7 @@ pub(crate) struct Entered<'a> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        let popped = with_stack(|stack| if stack.0.len() == self.depth { stack.0.pop() } else { None });
+        let popped = with_stack(|stack| if stack.0.len() == self.depth { stack.pop() } else { None });
         if let Some(entry) = popped.flatten() {
             *self.slot = Some(entry.frame);
         }
@@ -316,28 +285,39 @@ pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
     impl Drop for Aside {
         fn drop(&mut self) {
             if let Some(entry) = self.0.take() {
-                with_stack(|stack| stack.0.push(entry));
+                with_stack(|stack| stack.push(entry.frame, entry.waker));
             }
         }
     }
-    let _aside = Aside(with_stack(|stack| stack.0.pop()).flatten());
+    let _aside = Aside(with_stack(Stack::pop).flatten());
     f()
 }
 
 /// Pushes a frame for the time in which its body is dropped by something that is no scope: it keeps its parent.
 pub(crate) fn enter_for_drop(slot: &mut Option<Frame>) -> Entered<'_> {
-    let depth = with_stack(|stack| stack.push(slot, (0, 0)));
+    let depth = with_stack(|stack| stack.push_from(slot, (0, 0)));
     // While the thread is being torn down there is no stack; the frame stays where it is.
     Entered { slot, depth: depth.unwrap_or(0) }
 }
 
 impl Stack {
     /// Moves the frame onto the stack, and says how high that is now.
-    fn push(&mut self, slot: &mut Option<Frame>, waker: WakerId) -> usize {
+    fn push_from(&mut self, slot: &mut Option<Frame>, waker: WakerId) -> usize {
         if let Some(frame) = slot.take() {
-            self.0.push(Entry { frame, waker });
+            self.push(frame, waker);
         }
         self.0.len()
+    }
+
+    fn push(&mut self, frame: Frame, waker: WakerId) {
+        let awaiting_below = landing::switch(frame.awaiting);
+        self.0.push(Entry { frame, waker, awaiting_below });
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let mut entry = self.0.pop()?;
+        entry.frame.awaiting = landing::switch(entry.awaiting_below);
+        Some(entry)
     }
 
     /// Hangs the top frame's node under what is below it now (rule T1).
@@ -457,7 +437,7 @@ impl Stack {
         of_frame: fn(&Frame) -> Moment,
         of_node: fn(&Node) -> Moment,
     ) -> (Moment, WakerId) {
-        let Entry { frame, waker } = &self.0[index];
+        let Entry { frame, waker, .. } = &self.0[index];
         if let Some(node) = frame.node().filter(|_| frame.has(ROOTED)) {
             return (of_node(node), *waker);
         }

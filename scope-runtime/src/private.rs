@@ -18,17 +18,18 @@ use tokio::task::JoinHandle;
 use crate::beside::{Also, Watch, cancel_on};
 use crate::boundary::{Block, Classify, Left};
 use crate::cause::{Cancelled, Cause};
-use crate::context::{self, Extra, Frame, with_stack};
+use crate::context::{self, Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
 use crate::link::IntoLinks;
 use crate::scope::FromFailure;
 use crate::signal::{self, Signal};
 use crate::task::{Task, closed_task, spawn_into};
-use crate::tree::{Node, announce_bubble};
+use crate::tree::{Extra, Node, announce_bubble};
 
 pub use crate::beside::NoWatch;
 pub use crate::boundary::NeverErr;
+pub use crate::landing::{AwaitSite, at};
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
 pub use crate::task::Child;
@@ -206,7 +207,6 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
             require_runtime(self.name_for_people());
         }
         let Self { site, scope, init, shield, timeout, deadline, extra, watch } = self;
-        let needs_node = extra.as_ref().is_some_and(|extra| extra.needs_node());
         let deadline = match (deadline, timeout) {
             (Some(deadline), _) => deadline,
             (None, Some(timeout)) => Moment::now().after(timeout),
@@ -220,7 +220,7 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
         if let Some(scope) = scope {
             init(scope, frame.make_node());
         }
-        if needs_node && frame.make_node().refuse_if_link_is_closed() {
+        if frame.node().is_some_and(|node| node.refuse_if_link_is_closed()) {
             frame.refuse();
         }
         (frame, watch)

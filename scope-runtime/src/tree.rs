@@ -29,13 +29,13 @@ use tokio::runtime::Handle;
 
 use crate::cause::{Cancelled, Cause, Who};
 use crate::cleanup::{CleanupItem, CleanupTimer, Running};
-use crate::context::Extra;
 use crate::deadline::{Given, Moment};
 use crate::event;
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
 
 mod ending;
+mod extra;
 mod link;
 mod look;
 mod request;
@@ -43,6 +43,7 @@ mod search;
 mod why;
 
 pub(crate) use ending::ChildEnd;
+pub(crate) use extra::Extra;
 pub(crate) use link::Place;
 pub(crate) use look::Look;
 pub(crate) use request::{announce_bubble, bubbles_exist};
@@ -311,6 +312,12 @@ impl Node {
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// Sets the deadline, before anybody has seen the scope.
+    pub(crate) fn begin_with_deadline(&self, at: Moment, given: Given) {
+        self.given.store(given.to_bits(), Ordering::Relaxed);
+        self.deadline.store(at.0, Ordering::Release);
     }
 
     fn given(&self) -> Given {

@@ -5,6 +5,7 @@ mod control_flow;
 mod deadlines;
 mod delivery;
 mod handles;
+mod landings;
 mod links;
 mod misuse;
 mod report;

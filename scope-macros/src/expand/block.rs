@@ -25,11 +25,14 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let has_jumps = !block.body.facts.jumps.is_empty();
     let new_jump = has_jumps.then(|| quote_spanned!(at=> let mut #jump = 0u8;));
     let options = options::options(settings, own_scope, rt);
+    let binding_name = binding;
     let binding = parts::binding(binding, &scope);
     let body = parts::braced(&block.body.statements, block.body.braces);
     let is_error = parts::is_error(block.body.facts.exits, &ret, rt);
+    // The scope itself lives across the await anyway; a reference to it would be kept beside it.
+    let owner = names::owner(binding_name, level);
     let settle = match own_scope {
-        Some(scope) => quote_spanned!(at=> #scope.settle),
+        Some(_) => quote_spanned!(at=> #owner.settle),
         None => quote_spanned!(at=> #rt::settle),
     };
 

@@ -34,8 +34,9 @@ fn body(function: &Function) -> TokenStream {
     let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #binding #pin #(#statements)*));
     braced.set_span(at.located_at(function.body.braces));
     let is_error = parts::error_of(&ret, rt);
+    let owner = names::owner(function.binding.as_ref(), 0);
     let settle = match own_scope {
-        Some(scope) => quote_spanned!(at=> |__left| #scope.settle(__left)),
+        Some(_) => quote_spanned!(at=> |__left| #owner.settle(__left)),
         None => quote_spanned!(at=> #rt::settle),
     };
     let settle_fn = match &function.fallback {

@@ -39,10 +39,10 @@ pub(super) fn new_scope(
     quote_spanned!(at=> let #owner = #rt::Scope::new(&__SITE, #ret); let #scope = #borrowed;)
 }
 
-/// `|s|`: the user's name for the scope.
+/// `|s|`: the user's name for the scope. Reborrowed, so that the body captures the scope and not our reference to it.
 pub(super) fn binding(name: Option<&Ident>, scope: &Ident) -> TokenStream {
     let at = Span::mixed_site();
-    name.map(|name| quote_spanned!(at=> let #name: &_ = #scope;)).unwrap_or_default()
+    name.map(|name| quote_spanned!(at=> let #name: &_ = &*#scope;)).unwrap_or_default()
 }
 
 /// The function that tells an error from a value, and what the error says. The return type has to be known by then.

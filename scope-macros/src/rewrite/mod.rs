@@ -2,10 +2,12 @@
 //! runtime in their place.
 //!
 //! Invariants:
-//! 1. Code is changed in three places only: a jump that leaves the block, a `spawn!`, a nested `scope!` or `shield!`.
+//! 1. Code is changed in four places only: a jump that leaves the block, a `spawn!`, a nested `scope!` or `shield!`, and
+//!    what stands in front of an `.await`.
 //! 2. A closure, an async block or an item is a wall for control flow; for `spawn!`, an item only.
 //! 3. Nothing is judged here: what looks wrong is noted as a [`Misuse`].
 
+mod awaits;
 mod endless;
 mod flow;
 mod leaks;
@@ -209,6 +211,7 @@ impl VisitMut for Walk<'_> {
                 }
                 visit_mut::visit_expr_mut(self, expr);
             }
+            Expr::Await(awaited) => self.awaited(awaited),
             Expr::Call(call) => {
                 self.misuses.extend(leaks::leak(call));
                 visit_mut::visit_expr_mut(self, expr);
