@@ -75,7 +75,9 @@
 //! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`] |
 //! | L1–L6 | timeouts count from entry; the effective deadline is the earliest visible one; the first cause stays | [`remaining`], [`ScopeHandle::set_deadline`] |
 //! | S1, S2 | a shield hides outer cancels; the code behind it runs to its next suspension | [`shield!`] |
-//! | W1, W2 | every `Cancelled` names scope, cause and place, and chains to the root cause | [`Cancelled`], [`Cause`] |
+//! | G1, G2 | a cancel can be soft for a while: seen by who asks, before bodies are dropped | [`check`], [`ScopeHandle::cancel_now`] |
+//! | B1–B3 | cancels that go up, over to other scopes, or come from a future | [`scope!`], [`IntoLinks`] |
+//! | W1–W4 | every `Cancelled` names scope, cause and place, chains to the root cause, is recognised in other errors, and says where it landed | [`Cancelled`], [`Cause`], [`AwaitSite`] |
 //!
 //! # Cancel safety
 //!
@@ -156,7 +158,13 @@ pub use crate::task::{Closed, Task};
 /// | `deadline = expr` | tokio's or std's `Instant`, or an `Option` of one |
 /// | `shield`, `shield = expr` | outer cancels and deadlines are not seen inside (rule S1) |
 /// | `name = "…"`, an expression | the name in errors and events; the function's name by default |
+/// | `grace = 5s` | a cancel is soft for so long: `check()` and its like see it, bodies go on (rule G1) |
+/// | `cooperative` | a grace without end: only code that asks is stopped (rule G1) |
 /// | `cleanup_timeout = 2s` | bounds the whole cleanup of this scope (rule U3) |
+/// | `error = expr` | what a cancel of this scope is displayed as, and below it (rule W2) |
+/// | `bubble`, `bubble = expr` | an own cancel of a scope below cancels this one, too (rule B1) |
+/// | `link = handle`, `link = (a, b)` | scopes that are cancelled when this one is (rule B2) |
+/// | `cancel_on = future` | cancels the scope when the future is ready (rule B3) |
 /// | `fallback = expr`, `\|cancelled\| expr` | what the function returns if its scope was cancelled |
 /// | `scope = s` | names the scope: `s: &Scope<…>` in the body |
 /// | `crate = ::path` | where the runtime is, if it is re-exported |
