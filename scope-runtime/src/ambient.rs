@@ -375,7 +375,7 @@ impl<F: Future> Future for MoveOnAfter<F> {
     }
 }
 
-fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
+pub(crate) fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
     match left {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::landing::{AwaitSite, Awaiting};
 use crate::signal;
-use crate::site::Site;
+use crate::site::{Kind, Site};
 
 /// The error that says that a scope, or a task in it, was cancelled: which one, why, and where.
 ///
@@ -144,6 +144,12 @@ pub enum Cause {
     Task {
         /// Where it was called, or where the task was spawned for a background task.
         at: Option<&'static Location<'static>>,
+    },
+    /// A [`CancelToken`](crate::CancelToken) was triggered.
+    #[non_exhaustive]
+    Token {
+        /// The name of the token that really fired: of a chain, the source.
+        name: Cow<'static, str>,
     },
     /// An enclosing scope was cancelled.
     Parent(
@@ -370,9 +376,13 @@ impl Cancelled {
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         signal::heard(self);
-        match &self.0.told_as {
-            Some(error) => write!(f, "{error}"),
-            None => write!(f, "{} cancelled: {}", self.0.who, self.0.cause),
+        match (&self.0.told_as, &self.0.cause) {
+            (Some(error), _) => write!(f, "{error}"),
+            // What a token's own calls report is about the token, not about the place of the call.
+            (None, cause @ Cause::Token { .. }) if self.site().kind() == Kind::Token => {
+                write!(f, "cancellation {cause}")
+            }
+            (None, cause) => write!(f, "{} cancelled: {cause}", self.0.who),
         }
     }
 }
@@ -405,6 +415,7 @@ impl Cause {
                 write!(f, "was cancelled through its handle at {}:{}", at.file(), at.line())
             }
             Self::Task { at: None } => f.write_str("was no longer needed"),
+            Self::Token { name } => write!(f, "was cancelled by {name} token"),
             Self::Parent(parent) => write!(f, "lost its parent {parent}"),
             Self::CancelOn => f.write_str("saw what it was to be cancelled on"),
             Self::Link(linked) => write!(f, "was cancelled with the linked {}", linked.0.who),
@@ -433,6 +444,7 @@ impl fmt::Display for Cause {
             Self::TaskPanicked { task, text } => write!(f, "{task} panicked: {text}"),
             Self::Task { at: Some(at) } => write!(f, "through its handle (at {}:{})", at.file(), at.line()),
             Self::Task { at: None } => f.write_str("background task at the end of its scope"),
+            Self::Token { name } => write!(f, "requested by {name} token"),
             Self::Parent(parent) => match parent.cause() {
                 Self::Parent(grand) => write!(f, "parent {}, {}", parent.0.who, Self::Parent(grand.clone())),
                 cause => {

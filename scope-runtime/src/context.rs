@@ -385,7 +385,7 @@ impl Stack {
                     }
                     return scope;
                 }
-                Kind::Scope | Kind::Function => return Some(self.node_at(index)),
+                Kind::Scope | Kind::Function | Kind::Token => return Some(self.node_at(index)),
                 Kind::Shield | Kind::Cleanup => index = index.checked_sub(1)?,
             }
         }

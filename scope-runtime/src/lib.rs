@@ -78,6 +78,7 @@
 //! | G1, G2 | a cancel can be soft for a while: seen by who asks, before bodies are dropped | [`check`], [`ScopeHandle::cancel_now`] |
 //! | B1–B3 | cancels that go up, over to other scopes, or come from a future | [`scope!`], [`IntoLinks`] |
 //! | W1–W4 | every `Cancelled` names scope, cause and place, chains to the root cause, is recognised in other errors, and says where it landed | [`Cancelled`], [`Cause`], [`AwaitSite`] |
+//! | tokens | a named switch, passed by hand; what it cancels is awaited; the error names the one that fired | [`CancelToken`] |
 //!
 //! # Cancel safety
 //!
@@ -120,6 +121,7 @@ mod scope;
 mod signal;
 mod site;
 mod task;
+mod token;
 mod tree;
 
 #[doc(hidden)]
@@ -141,6 +143,7 @@ pub use crate::orphan::root;
 pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle, Spawner};
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
+pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 
 /// Makes the body of an async function a cancel scope.
 ///

@@ -39,6 +39,8 @@ pub enum Kind {
     Guest,
     /// An async cleanup.
     Cleanup,
+    /// A call that watches or asks a [`CancelToken`](crate::CancelToken): `run`, `first_of`, `check`.
+    Token,
 }
 
 /// One place in the source: kind, name and location.
@@ -141,6 +143,7 @@ impl Site {
             Kind::Task => "task",
             Kind::Guest => "guest",
             Kind::Cleanup => "cleanup",
+            Kind::Token => "token",
         }
     }
 

@@ -15,6 +15,7 @@ mod shields;
 mod signals;
 mod soft_cancel;
 mod tasks;
+mod tokens;
 mod traps;
 mod tree;
 mod unwinding;

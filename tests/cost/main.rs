@@ -5,3 +5,4 @@
 
 mod allocations;
 mod sizes;
+mod tokens;
