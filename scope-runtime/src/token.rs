@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -320,6 +320,10 @@ impl CancelToken {
         self.chain.as_ref().map_or(&[], |chain| &*chain.sources)
     }
 }
+
+/// A token that somebody saw while unwinding is as good as before.
+impl UnwindSafe for CancelToken {}
+impl RefUnwindSafe for CancelToken {}
 
 /// A clone, for functions that take `impl Into<CancelToken>`.
 ///

@@ -81,6 +81,19 @@ fn row_76_a_token_needs_only_a_name_and_shows_it() {
 }
 
 #[test]
+fn a_token_can_go_wherever_a_token_of_tokio_util_can() {
+    fn goes_anywhere<T: Clone + Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>(
+        _: &T,
+    ) {
+    }
+    let token = CancelToken::new("a").chain(CancelToken::new("b"));
+    goes_anywhere(&token);
+    goes_anywhere(&CancellationToken::from(&token));
+    is_send(&token.run(pending::<()>()));
+    is_send(&token.first_of([pending::<()>()]));
+}
+
+#[test]
 fn row_77_triggering_is_permanent_and_idempotent() {
     let token = CancelToken::new("demo");
     let clone = token.clone();
@@ -257,6 +270,7 @@ fn row_86_of_several_the_one_that_fired_first_stays_the_answer() {
     let chained = a.chain(&b);
     b.trigger();
     a.trigger();
+    b.trigger();
     chained.trigger();
     assert_eq!(fired_name(&chained), "b", "first in time, not in the list");
     assert_eq!(chained.check().unwrap_err().to_string(), "cancellation requested by b token");

@@ -85,19 +85,14 @@ impl Future for TokenWait {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let mut ready = this.token.is_triggered();
-        if !ready {
-            // Each registers, then looks. All are polled: any of them may be the next to fire.
-            ready = this.own.poll(cx).is_ready();
-            for source in this.sources {
-                ready |= source.as_mut().poll(cx).is_ready();
-            }
-        }
-        if ready {
-            // One that was cancelled through tokio-util gets its place now, before others fire.
-            this.token.fired();
+        if this.token.is_triggered() {
             return Poll::Ready(());
         }
-        Poll::Pending
+        // Each registers, then looks. All are polled: any of them may be the next to fire.
+        let mut ready = this.own.poll(cx).is_ready();
+        for source in this.sources {
+            ready |= source.as_mut().poll(cx).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 }
