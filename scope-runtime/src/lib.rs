@@ -168,6 +168,7 @@ pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 /// | `bubble`, `bubble = expr` | an own cancel of a scope below cancels this one, too (rule B1) |
 /// | `link = handle`, `link = (a, b)` | scopes that are cancelled when this one is (rule B2) |
 /// | `cancel_on = future` | cancels the scope when the future is ready (rule B3) |
+/// | `token = expr` | cancels the scope when a [`CancelToken`] is triggered, or a token of tokio-util (rule B3) |
 /// | `fallback = expr`, `\|cancelled\| expr` | what the function returns if its scope was cancelled |
 /// | `scope = s` | names the scope: `s: &Scope<…>` in the body |
 /// | `crate = ::path` | where the runtime is, if it is re-exported |

@@ -25,6 +25,7 @@ use crate::link::IntoLinks;
 use crate::scope::FromFailure;
 use crate::signal::{self, Signal};
 use crate::task::{Task, closed_task, spawn_into};
+use crate::token::{CancelToken, Firing};
 use crate::tree::{Extra, Node, announce_bubble};
 
 pub use crate::beside::NoWatch;
@@ -189,6 +190,11 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     /// `cancel_on = …`
     pub fn cancel_on<F: IntoFuture>(self, future: F) -> Options<'a, S, Also<W, impl Future<Output = Cause>>> {
         self.watch(cancel_on(future))
+    }
+
+    /// `token = …`
+    pub fn token(self, token: impl Into<CancelToken>) -> Options<'a, S, Also<W, Firing>> {
+        self.watch(token.into().firing())
     }
 
     fn watch<F>(self, future: F) -> Options<'a, S, Also<W, F>> {

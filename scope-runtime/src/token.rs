@@ -26,6 +26,7 @@ mod wait;
 
 pub use first_of::{FirstOf, FirstOfError};
 pub use run::TokenRun;
+pub(crate) use wait::Firing;
 pub use wait::TokenWait;
 
 use interop::Follower;

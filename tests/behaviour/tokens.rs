@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::FutureExt as _;
 use scope_runtime::{
-    CancelToken, Cancelled, Cause, FirstOfError, TokenWait, check, current, defer, remaining, root, scope,
-    shield, spawn,
+    CancelToken, Cancelled, Cause, FirstOfError, TokenWait, cancel_scope, cancelled, check, current, defer,
+    remaining, root, scope, shield, spawn,
 };
 use scope_tests::probe::{Log, Polls, ms, on_a_thread, outside, poll_once, sleep};
 use tokio_util::sync::CancellationToken;
@@ -653,7 +653,7 @@ async fn run_and_first_of_are_scopes_that_code_inside_can_cancel() {
     assert!(stopped.to_string().contains("run (") && stopped.to_string().contains("enough"));
 
     let stopped = token.first_of([cancels_itself().boxed(), pending().boxed()]).await.unwrap_err();
-    let FirstOfError::Cancelled(cancelled) = stopped else { panic!("{stopped}") };
+    let FirstOfError::ScopeCancelled(cancelled) = stopped else { panic!("{stopped}") };
     assert!(cancelled.to_string().contains("enough"));
     assert!(!token.is_triggered());
 }
@@ -801,6 +801,92 @@ async fn first_of_many_futures_ends_them_all() {
         .collect();
     assert_eq!(token.first_of(futures).await.unwrap(), 499);
     assert_eq!((log.ms(), Arc::strong_count(&dropped)), (1, 1));
+}
+
+// --- as an option of a scope, and together with other rules ---------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn b3_a_token_cancels_the_scope_that_it_is_an_option_of() {
+    let (log, token) = (Log::new(), CancelToken::new("token-a"));
+    trigger_after(10, &token);
+    let line = line!() + 1;
+    let cut = scope!(token = CancelToken::new("token-b").chain(&token), name = "fetch", {
+        plain(log.clone(), "body", 1000).await
+    });
+    let cancelled = cut.unwrap_err();
+    let place = format!("{}:{line}", file!());
+    assert_eq!(cancelled.to_string(), format!("fetch ({place}) cancelled: requested by token-a token"));
+    assert!(matches!(cancelled.cause(), Cause::Token { name, .. } if name == "token-a"));
+    log.expect(&["10 body gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b3_whatever_is_a_token_can_be_the_option() {
+    let (token, theirs) = (CancelToken::new("token-a"), CancellationToken::new());
+    token.trigger();
+    theirs.cancel();
+    assert!(scope!(token = &token, { sleep(1).await }).is_err());
+    assert!(scope!(token = token.clone(), { sleep(1).await }).is_err());
+    assert!(scope!(token = &theirs, { sleep(1).await }).is_err());
+    assert!(scope!(token = theirs.clone(), timeout = 1s, { sleep(1).await }).is_err());
+    assert_eq!(scope!(token = token, { "rules D1, D2" }).unwrap(), "rules D1, D2");
+
+    #[cancel_scope(token = token, fallback = "stopped")]
+    async fn under(token: &CancelToken) -> &'static str {
+        pending().await
+    }
+    assert_eq!(under(&CancelToken::from(theirs)).await, "stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_a_token_gives_the_grace_of_the_scope_that_it_cancels() {
+    let (log, token) = (Log::new(), CancelToken::new("token-a"));
+    trigger_after(10, &token);
+    let cut = scope!(token = &token, grace = 20ms, {
+        cancelled().await;
+        assert!(check().is_err());
+        log.say("soft");
+        plain(log.clone(), "body", 1000).await
+    });
+    assert!(matches!(cut.unwrap_err().cause(), Cause::Token { .. }));
+    log.expect(&["10 soft", "30 body gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_a_token_that_cancels_a_future_bubbles() {
+    let (log, token) = (Log::new(), CancelToken::new("token-a"));
+    trigger_after(10, &token);
+    let cut = scope!(bubble, {
+        let _ = token.run(plain(log.clone(), "a", 1000)).await;
+        log.say("not reached");
+        sleep(1).await;
+        log.say("nor this");
+    });
+    assert!(matches!(cut.unwrap_err().cause(), Cause::Bubble(_)));
+    log.expect(&["10 a gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_the_end_of_those_that_did_not_win_does_not_bubble() {
+    let (log, token) = (Log::new(), CancelToken::new("token-a"));
+    let value = scope!(bubble, {
+        let futures = [scoped(log.clone(), "slow", 1000).boxed(), plain(log.clone(), "fast", 5).boxed()];
+        let first = token.first_of(futures).await.unwrap();
+        sleep(10).await;
+        first
+    });
+    assert_eq!(value.unwrap(), "fast");
+    assert_eq!(log.ms(), 45);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_a_scope_inside_that_bubbles_ends_first_of() {
+    let token = CancelToken::new("token-a");
+    let bubbling = scope!(bubble, {
+        let inner = async { drop(scope!(timeout = 10ms, { pending::<()>().await })) };
+        token.first_of([inner]).await.map_err(|why| why.to_string())
+    });
+    assert!(matches!(bubbling.unwrap_err().cause(), Cause::Bubble(_)));
 }
 
 // --- tokio-util -----------------------------------------------------------------------------------------------------

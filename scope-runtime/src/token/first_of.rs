@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::CancelToken;
-use super::run::Watched;
+use super::{CancelToken, Firing};
 use crate::ambient::value_of;
+use crate::beside::Watched;
 use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::{Cancelled, Cause};
 use crate::context::{Frame, Stack, with_stack};
@@ -121,7 +121,7 @@ fn stop_the_others(has_value: bool) {
         // A value is not thrown away by what is cancelled outside while the others end (rule D2).
         scope.set_shield(true);
     }
-    scope.cancel(Cause::Task { at: None });
+    scope.cancel_quietly(Cause::Task { at: None });
 }
 
 /// Why [`first_of`](CancelToken::first_of) has no value.
@@ -153,8 +153,9 @@ pub enum FirstOfError {
         /// With the cause [`Cause::Token`].
         Cancelled,
     ),
-    /// One of the futures cancelled its own scope, `current().cancel()`, and so ended first, without a value.
-    Cancelled(
+    /// The scope of the call, or of one of the futures, was cancelled by something else: `current().cancel()` in it, or
+    /// a scope inside that bubbles (rule B1).
+    ScopeCancelled(
         /// What happened to it.
         Cancelled,
     ),
@@ -164,7 +165,7 @@ impl fmt::Display for FirstOfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("timed out before the first future was ready"),
-            Self::Triggered(cancelled) | Self::Cancelled(cancelled) => cancelled.fmt(f),
+            Self::Triggered(cancelled) | Self::ScopeCancelled(cancelled) => cancelled.fmt(f),
         }
     }
 }
@@ -173,7 +174,7 @@ impl Error for FirstOfError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::TimedOut => None,
-            Self::Triggered(cancelled) | Self::Cancelled(cancelled) => cancelled.source(),
+            Self::Triggered(cancelled) | Self::ScopeCancelled(cancelled) => cancelled.source(),
         }
     }
 }
@@ -205,7 +206,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct FirstOf<F: Future> {
         #[pin]
-        block: Block<Watched<Race<F>>, NeverErr>,
+        block: Block<Watched<Race<F>, Firing>, NeverErr>,
         timeout: Option<Duration>,
         slot: Arc<Slot<F::Output>>,
     }
@@ -268,8 +269,7 @@ impl CancelToken {
             Some(Box::pin(Block::new(Frame::new(one, None), entrant, NeverErr)))
         });
         let race = Race { entrants: entrants.collect(), slot: Arc::clone(&slot), decided: false };
-        let frame = Frame::new(Site::of_call(Kind::Token, "first_of", at), None);
-        FirstOf { block: Block::new(frame, Watched::new(race, self), NeverErr), timeout: None, slot }
+        FirstOf { block: self.scope(Site::of_call(Kind::Token, "first_of", at), race), timeout: None, slot }
     }
 }
 
@@ -311,10 +311,10 @@ impl<F: Future> Future for FirstOf<F> {
         }
         let Err(why) = value_of(ready!(this.block.poll(cx)));
         Poll::Ready(match (this.slot.take(), why.cause()) {
-            (Some(first), _) => first.map_err(FirstOfError::Cancelled),
+            (Some(first), _) => first.map_err(FirstOfError::ScopeCancelled),
             (None, Cause::Token { .. }) => Err(FirstOfError::Triggered(why)),
             (None, Cause::Deadline { .. }) => Err(FirstOfError::TimedOut),
-            (None, _) => Err(FirstOfError::Cancelled(why)),
+            (None, _) => Err(FirstOfError::ScopeCancelled(why)),
         })
     }
 }

@@ -7,51 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::{CancelToken, TokenWait};
+use super::{CancelToken, Firing};
 use crate::ambient::value_of;
+use crate::beside::{Also, NoWatch, Watch, Watched};
 use crate::boundary::{Block, NeverErr};
 use crate::cause::Cancelled;
-use crate::context::{Frame, Stack, with_stack};
+use crate::context::Frame;
 use crate::site::{Kind, Site};
-
-pin_project! {
-    /// The body of a scope that a token cancels.
-    pub(super) struct Watched<F> {
-        #[pin]
-        future: F,
-        token: CancelToken,
-        #[pin]
-        triggered: Option<TokenWait>,
-    }
-}
-
-impl<F> Watched<F> {
-    pub(super) fn new(future: F, token: &CancelToken) -> Self {
-        Self { future, token: token.clone(), triggered: Some(token.wait()) }
-    }
-}
-
-impl<F: Future> Future for Watched<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        // The future first: completion wins (rule D2).
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(output);
-        }
-        if let Some(triggered) = this.triggered.as_mut().as_pin_mut()
-            && triggered.poll(cx).is_ready()
-        {
-            this.triggered.set(None);
-            let scope = with_stack(Stack::make_top_node).flatten();
-            if let Some((scope, cause)) = scope.zip(this.token.cause()) {
-                scope.cancel(cause);
-            }
-        }
-        Poll::Pending
-    }
-}
 
 pin_project! {
     /// The future of [`CancelToken::run`]; resolves to `Result<F::Output, Cancelled>`.
@@ -80,7 +42,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct TokenRun<F: Future> {
         #[pin]
-        block: Block<Watched<F>, NeverErr>,
+        block: Block<Watched<F, Firing>, NeverErr>,
     }
 }
 
@@ -126,8 +88,17 @@ impl CancelToken {
     /// ```
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> TokenRun<F> {
-        let site = Site::of_call(Kind::Token, "run", Location::caller());
-        TokenRun { block: Block::new(Frame::new(site, None), Watched::new(future, self), NeverErr) }
+        TokenRun { block: self.scope(Site::of_call(Kind::Token, "run", Location::caller()), future) }
+    }
+
+    /// A scope that this token cancels.
+    pub(super) fn scope<B: Future>(
+        &self,
+        site: &'static Site,
+        body: B,
+    ) -> Block<Watched<B, Firing>, NeverErr> {
+        let watched = Also { others: NoWatch, future: self.firing() };
+        Block::new(Frame::new(site, None), watched.beside(body), NeverErr)
     }
 }
 

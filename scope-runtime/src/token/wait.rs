@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{CancelToken, Leaf};
+use crate::cause::Cause;
 
 pin_project! {
     /// The future of [`CancelToken::wait`]; it owns its token.
@@ -94,5 +95,29 @@ impl Future for TokenWait {
             ready |= source.as_mut().poll(cx).is_ready();
         }
         if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+pin_project! {
+    /// What a scope watches beside its body to be cancelled by a token: gives the cause.
+    pub struct Firing {
+        #[pin]
+        wait: TokenWait,
+    }
+}
+
+impl CancelToken {
+    pub(crate) fn firing(&self) -> Firing {
+        Firing { wait: self.wait() }
+    }
+}
+
+impl Future for Firing {
+    type Output = Cause;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
+        let mut this = self.project();
+        ready!(this.wait.as_mut().poll(cx));
+        Poll::Ready(this.wait.token.cause().expect("a wait ends when its token has fired"))
     }
 }

@@ -116,6 +116,12 @@ impl Node {
         self.request(cause, true)
     }
 
+    /// The same for a scope that has what it was for: it is nobody's business but its own (rule B1).
+    pub(crate) fn cancel_quietly(&self, cause: Cause) {
+        self.raise(NO_BUBBLE);
+        self.cancel(cause);
+    }
+
     fn request(&self, cause: Cause, hard: bool) -> bool {
         let mut look = Look::new();
         match self.request_here(cause, hard, &mut look) {
@@ -288,7 +294,7 @@ impl Node {
 
     /// Whether this is a scope, and no mere frame of a task, a shield, a guest or a cleanup.
     fn is_switch(&self) -> bool {
-        matches!(self.site.kind(), Kind::Scope | Kind::Function)
+        matches!(self.site.kind(), Kind::Scope | Kind::Function | Kind::Token)
     }
 
     /// Whether an own cancel of a scope here goes up: as the nearest scope says that says anything (rule B1).
