@@ -69,6 +69,9 @@ pub(crate) enum Setting {
     Link(Expr),
     CancelOn(Expr),
     Token(Expr),
+    Limit(Expr),
+    /// Decides on the type of the scope, not on its options.
+    Supervise,
 }
 
 impl Setting {
@@ -81,12 +84,13 @@ impl Setting {
             Setting::Deadline(value)
             | Setting::Shield(value)
             | Setting::Name(value)
+            | Setting::Limit(value)
             | Setting::Error(value)
             | Setting::Bubble(value)
             | Setting::Link(value)
             | Setting::CancelOn(value)
             | Setting::Token(value) => Some(value),
-            Setting::Cooperative => None,
+            Setting::Cooperative | Setting::Supervise => None,
         }
     }
 }
@@ -216,6 +220,7 @@ pub(crate) struct Spawn {
     pub(crate) scope: Into,
     pub(crate) name: Option<Expr>,
     pub(crate) background: bool,
+    pub(crate) skip_if_cancelled: bool,
     pub(crate) future: Expr,
     /// `async { loop { … } }`: its output type stays undecided, so it can't be asked whether it is fallible.
     pub(crate) endless: bool,

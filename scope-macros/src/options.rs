@@ -18,9 +18,12 @@ pub(crate) enum Key {
     Link,
     CancelOn,
     Token,
+    Limit,
+    Supervise,
     Scope,
     Crate,
     Background,
+    SkipIfCancelled,
     In,
 }
 
@@ -67,9 +70,12 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry { key: Key::Link,           name: "link",            places: BOTH,                                             example: "link = handle" },
     Entry { key: Key::CancelOn,       name: "cancel_on",       places: BOTH,                                             example: "cancel_on = future" },
     Entry { key: Key::Token,          name: "token",           places: BOTH,                                             example: "token = token" },
+    Entry { key: Key::Limit,          name: "limit",           places: BOTH,                                             example: "limit = 8" },
+    Entry { key: Key::Supervise,      name: "supervise",       places: BOTH,                                             example: "supervise" },
     Entry { key: Key::Scope,          name: "scope",           places: &[Place::Attribute],                              example: "scope = s" },
     Entry { key: Key::Crate,          name: "crate",           places: &[Place::Attribute],                              example: "crate = ::scope_runtime" },
     Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn],                                  example: "background" },
+    Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn],                                example: "skip_if_cancelled" },
     Entry { key: Key::In,             name: "in",              places: &[Place::Spawn],                                  example: "in s" },
 ];
 
@@ -125,9 +131,12 @@ mod tests {
             Link,
             CancelOn,
             Token,
+            Limit,
+            Supervise,
             Scope,
             Crate,
             Background,
+            SkipIfCancelled,
             In,
         ] {
             assert_eq!(TABLE.iter().filter(|entry| entry.key == key).count(), 1, "{key:?}");

@@ -211,6 +211,20 @@ impl<B: Future, C: Classify<B::Output>> Block<B, C> {
         Self { stage, timer: Timer { sleep: None, waker: (0, 0) }, frame: Some(frame), classify }
     }
 
+    /// Ends the body before its first poll: a child task that never starts (rule F6). The next poll goes on behind it.
+    pub(crate) fn cut(self: Pin<&mut Self>, foreign: Option<Cancelled>, waker: &Waker) {
+        let this = self.project();
+        let entered = context::enter(this.frame, waker);
+        if let Some(node) = top_node() {
+            let mut look = Look::new();
+            let softly = !node.sees_hard_cancel(&mut look);
+            node.delivered(foreign, softly, &mut look);
+        }
+        let left = end_body(this.stage, End::Cut, *this.classify);
+        debug_assert!(left.is_none(), "a body that was cut has an end to come");
+        drop(entered);
+    }
+
     /// Gives the scope a timeout that counts from now (rule L1).
     pub(crate) fn bound(self: Pin<&mut Self>, timeout: Duration) {
         let frame = self.project().frame;

@@ -1,16 +1,19 @@
 //! Why something was cancelled: [`Cancelled`], its [`Cause`], and the chain to the root cause (rules W1, W2).
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::failure::Payload;
 use crate::landing::{AwaitSite, Awaiting};
 use crate::signal;
 use crate::site::{Kind, Site};
+use crate::tree::Untaken;
 
 /// The error that says that a scope, or a task in it, was cancelled: which one, why, and where.
 ///
@@ -49,6 +52,13 @@ struct Data {
     cause: Cause,
     told_as: Option<ToldAs>,
     landed_at: Awaiting,
+    panic: Option<Box<Mutex<Option<Panic>>>>,
+}
+
+/// The panic of a supervised child, until somebody takes it (rule F5).
+struct Panic {
+    payload: Payload,
+    untaken: Option<Untaken>,
 }
 
 /// What `error = …` says (rule W2).
@@ -181,7 +191,15 @@ pub enum Cause {
 
 impl Cancelled {
     pub(crate) fn new(who: Who, cause: Cause) -> Self {
-        Self(Arc::new(Data { who, cause, told_as: None, landed_at: None }))
+        Self(Arc::new(Data { who, cause, told_as: None, landed_at: None, panic: None }))
+    }
+
+    /// The same, with the panic of a supervised child. Not shared yet.
+    pub(crate) fn carrying(mut self, payload: Payload, untaken: Option<Untaken>) -> Self {
+        if let Some(data) = Arc::get_mut(&mut self.0) {
+            data.panic = Some(Box::new(Mutex::new(Some(Panic { payload, untaken }))));
+        }
+        self
     }
 
     /// The same, displayed as another error (rule W2). Not shared yet.
@@ -198,9 +216,10 @@ impl Cancelled {
             match Arc::get_mut(&mut self.0) {
                 Some(data) => data.landed_at = landed_at,
                 None => {
-                    let Data { who, cause, told_as, landed_at: _ } = &*self.0;
+                    // What a panic left behind is no delivery.
+                    let Data { who, cause, told_as, landed_at: _, panic: _ } = &*self.0;
                     let (who, cause, told_as) = (who.clone(), cause.clone(), told_as.clone());
-                    self = Self(Arc::new(Data { who, cause, told_as, landed_at }));
+                    self = Self(Arc::new(Data { who, cause, told_as, landed_at, panic: None }));
                 }
             }
         }
@@ -370,6 +389,39 @@ impl Cancelled {
     /// ```
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.0.told_as.as_deref()
+    }
+
+    /// Takes the payload of the panic that this is about, if it is that of a child of a `supervise` scope (rule F5).
+    ///
+    /// It is there once, for all clones of this value together; a panic that nobody takes by the end of the boundary is
+    /// reported there like a later failure. In any other scope a panic leaves the boundary with its payload (rule F2),
+    /// and this is `None`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, spawn, Cause};
+    ///
+    /// let text = scope!(supervise, {
+    ///     let task = spawn!(async { panic!("out of cheese") });
+    ///     let cancelled = task.await.unwrap_err();
+    ///     assert!(matches!(cancelled.cause(), Cause::TaskPanicked { .. }));
+    ///     let payload = cancelled.take_panic().unwrap();
+    ///     assert!(cancelled.take_panic().is_none());
+    ///     *payload.downcast::<&str>().unwrap()
+    /// });
+    /// assert_eq!(text.unwrap(), "out of cheese");
+    /// # }
+    /// ```
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        let taken = self.0.panic.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Panic { payload, untaken } = taken?;
+        if let Some(untaken) = untaken {
+            untaken.take();
+        }
+        Some(payload)
     }
 }
 

@@ -233,10 +233,7 @@ impl Node {
     }
 
     fn reserve_order(&self) -> u64 {
-        let mut state = self.lock();
-        let order = state.next_order;
-        state.next_order += 1;
-        order
+        self.lock().next_order()
     }
 }
 

@@ -114,6 +114,17 @@ pub struct Suppressed {
 }
 
 impl Suppressed {
+    /// A supervised child's error (rule F5).
+    pub(crate) fn error(task: Cow<'static, str>, text: ErrorText) -> Self {
+        let ErrorText { text, source } = text;
+        Self { task, text, source, panicked: false }
+    }
+
+    /// A supervised child's panic (rule F5).
+    pub(crate) fn panic(task: Cow<'static, str>, text: String) -> Self {
+        Self { task, text, source: None, panicked: true }
+    }
+
     /// The name of the task, or of the scope whose body or cleanup failed (rule F2).
     ///
     /// # Examples

@@ -72,7 +72,7 @@
 //! | T1–T6 | a scope's parent is the one that polls it; a child task belongs to the scope that it was spawned into; a foreign task starts outside | [`current`], [`spawn!`], [`detach!`], [`InScope`] |
 //! | D1–D7 | the code before the first suspension runs; delivery only at a suspension, completion wins; level-triggered; a foreign cancel is not absorbed; an own one is | [`scope!`], [`check`] |
 //! | U1–U5 | innermost first; children, then cleanup, on every way out; what is dropped from outside is adopted | [`defer`], [`guard()`], [`root`] |
-//! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`] |
+//! | F1–F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported; children that fail nobody, and that wait for their turn | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`], [`Supervise`], [`IntoLimit`] |
 //! | L1–L6 | timeouts count from entry; the effective deadline is the earliest visible one; the first cause stays | [`remaining`], [`ScopeHandle::set_deadline`] |
 //! | S1, S2 | a shield hides outer cancels; the code behind it runs to its next suspension | [`shield!`] |
 //! | G1, G2 | a cancel can be soft for a while: seen by who asks, before bodies are dropped | [`check`], [`ScopeHandle::cancel_now`] |
@@ -117,6 +117,7 @@ mod failure;
 mod landing;
 mod link;
 mod orphan;
+mod policy;
 mod scope;
 mod signal;
 mod site;
@@ -140,6 +141,7 @@ pub use crate::failure::Suppressed;
 pub use crate::landing::AwaitSite;
 pub use crate::link::IntoLinks;
 pub use crate::orphan::root;
+pub use crate::policy::{FailFast, IntoLimit, Supervise};
 pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle, Spawner};
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
@@ -169,6 +171,8 @@ pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 /// | `link = handle`, `link = (a, b)` | scopes that are cancelled when this one is (rule B2) |
 /// | `cancel_on = future` | cancels the scope when the future is ready (rule B3) |
 /// | `token = expr` | cancels the scope when a [`CancelToken`] is triggered, or a token of tokio-util (rule B3) |
+/// | `limit = n` | a `usize`, a `NonZeroUsize` or an `Option` of one: so many child tasks run at once (rule F6) |
+/// | `supervise` | children do not fail the scope (rule F5) |
 /// | `fallback = expr`, `\|cancelled\| expr` | what the function returns if its scope was cancelled |
 /// | `scope = s` | names the scope: `s: &Scope<…>` in the body |
 /// | `crate = ::path` | where the runtime is, if it is re-exported |
@@ -182,7 +186,7 @@ pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 ///
 /// # Panics
 ///
-/// A function with a deadline panics outside a tokio runtime, naming the scope. Panics of the body and of children are
+/// A function with a deadline panics outside a tokio runtime, naming the scope; so does one with a limit of 0. Panics of the body and of children are
 /// resumed at the boundary (rule F2).
 ///
 /// # Cancellation safety
@@ -240,7 +244,8 @@ pub use scope_macros::cancel_scope;
 ///
 /// # Panics
 ///
-/// With a deadline outside a tokio runtime. Panics of the body and of children are resumed here (rule F2).
+/// With a deadline outside a tokio runtime, or with a limit of 0. Panics of the body and of children are resumed here
+/// (rule F2).
 ///
 /// # Cancellation safety
 ///
@@ -337,11 +342,16 @@ macro_rules! shield {
 /// | `spawn!(future)` | a child of the innermost scope that is written around it |
 /// | `spawn!(name = "…", future)` | with a name for errors and events |
 /// | `spawn!(background, future)` | the boundary does not wait for it: it is cancelled when all others have ended (rule F8) |
-/// | `spawn!(in s, future)` | a child of the scope `s: &Scope<R>` |
+/// | `spawn!(skip_if_cancelled, future)` | does not start if the scope is cancelled already: looked at here, and at its first poll |
+/// | `spawn!(in s, future)` | a child of the scope `s: &Scope<R>`, or `&Scope<R, Supervise>` |
 ///
 /// A child whose output is `Result<T, E>` is fallible: `Ok(v)` goes to the handle, `Err(e)` fails the scope and leaves
 /// the enclosing function as its own error, converted with `From` (rule F4). Any other output goes to the handle as it
 /// is. From anywhere else, spawn with a [`Spawner`].
+///
+/// In a scope with `supervise` the task has the child's output as it is, a `Result` included, and no child fails the scope
+/// (rule F5). In one with `limit = n`, a child may have to wait for its turn, and never starts if the scope is cancelled
+/// before (rule F6).
 ///
 /// # Panics
 ///

@@ -22,9 +22,10 @@ use crate::context::{self, Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
 use crate::link::IntoLinks;
+use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
 use crate::scope::FromFailure;
 use crate::signal::{self, Signal};
-use crate::task::{Task, closed_task, spawn_into};
+use crate::task::{Output, Task, closed_task, spawn_into};
 use crate::token::{CancelToken, Firing};
 use crate::tree::{Extra, Node, announce_bubble};
 
@@ -97,7 +98,7 @@ impl Options<'static> {
     }
 
     /// The block has a `Scope`: it spawns, or names its scope.
-    pub fn of<R>(self, scope: &Scope<R>) -> Options<'_, Scope<R>> {
+    pub fn of<R, P>(self, scope: &Scope<R, P>) -> Options<'_, Scope<R, P>> {
         let Options { site, scope: None, init: _, shield, timeout, deadline, extra, watch } = self else {
             unreachable!("a block has one scope")
         };
@@ -156,6 +157,15 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
         self
     }
 
+    /// `limit = …`
+    #[must_use]
+    pub fn limit(mut self, limit: impl IntoLimit) -> Self {
+        if let Some(limit) = limit.into_limit() {
+            self.extra().limit = Some(limit);
+        }
+        self
+    }
+
     /// `cooperative`
     #[must_use]
     pub fn cooperative(mut self) -> Self {
@@ -208,6 +218,12 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
     #[track_caller]
     fn into_frame(self) -> (Frame, W) {
+        if let Some(0) = self.extra.as_ref().and_then(|extra| extra.limit) {
+            panic!(
+                "scope \"{}\" has a limit of 0: none of its children could ever run",
+                self.name_for_people()
+            );
+        }
         let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
         if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
             require_runtime(self.name_for_people());
@@ -329,7 +345,7 @@ pub fn settle_fallback<R>(left: Left<R>, settle: impl FnOnce(Left<R>) -> Settled
     }
 }
 
-impl<R> Scope<R> {
+impl<R, P> Scope<R, P> {
     #[doc(hidden)]
     pub fn settle(&self, left: Left<R>) -> Settled<R> {
         settle_with(left, |error| self.convert(error))
@@ -478,95 +494,155 @@ where
     tokio::spawn(future)
 }
 
-/// The type of a child's output, for the choice between fallible and plain.
-pub struct OutputOf<T>(PhantomData<fn() -> T>);
+/// The type of a child's output and the policy of its scope, for the choice between fallible, supervised and plain.
+pub struct OutputOf<T, P>(PhantomData<fn() -> (T, P)>);
 
-impl<T> Clone for OutputOf<T> {
+impl<T, P> Clone for OutputOf<T, P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for OutputOf<T> {}
+impl<T, P> Copy for OutputOf<T, P> {}
 
-impl<F> Child<F> {
-    /// The type of the output.
-    pub fn kind(&self) -> OutputOf<F::Output>
-    where
-        F: Future,
-    {
+impl<F: Future> Child<F> {
+    /// The scope that it is spawned into.
+    pub fn into_scope<R, P: Policy>(self, scope: &Scope<R, P>) -> Placed<'_, R, P, F> {
+        Placed { child: self.of_policy::<P>(), scope }
+    }
+}
+
+/// A child with its scope.
+pub struct Placed<'a, R, P, F> {
+    child: Child<F>,
+    scope: &'a Scope<R, P>,
+}
+
+impl<R, P, F: Future> Placed<'_, R, P, F> {
+    /// What decides how it is spawned.
+    pub fn kind(&self) -> OutputOf<F::Output, P> {
         OutputOf(PhantomData)
+    }
+
+    #[track_caller]
+    fn start<T>(self, convert: fn(F::Output) -> Output<T>) -> Task<T>
+    where
+        F: Send + 'static,
+        T: Send + 'static,
+    {
+        let Self { child, scope } = self;
+        let site = child.site;
+        spawn_into(&scope.node, child, convert).unwrap_or_else(|_| closed_task(&scope.node, site))
     }
 }
 
 /// Spawns a child whose output is its value.
 #[track_caller]
-pub fn spawn_plain<R, F>(scope: &Scope<R>, child: Child<F>) -> Task<F::Output>
+pub fn spawn_plain<R, P, F>(child: Placed<'_, R, P, F>) -> Task<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let site = child.site;
-    spawn_into(&scope.node, child, Ok).unwrap_or_else(|_| closed_task(&scope.node, site))
+    child.start(Output::Value)
 }
 
 /// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off.
 pub mod output {
-    use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, Child, ChildError, Debug, Display, Error};
-    use super::{FromFailure, Future, OutputOf, Reading, Scope, Task};
-    use super::{closed_task, spawn_into, spawn_plain};
+    use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, ChildError, Debug, Display, Error};
+    use super::{
+        FailFast, FromFailure, Future, Output, OutputOf, Placed, Reading, Supervise, Task, spawn_plain,
+    };
 
     macro_rules! levels {
-        ($($trait:ident: [$($bound:path),+], $this:ty, $reading:ty;)*) => {$(
+        ($($trait:ident, $supervised:ident: [$($bound:path),+], [$($peeled:tt)*], $reading:ty;)*) => {$(
             #[doc(hidden)]
             pub trait $trait<T, E> {
                 #[track_caller]
-                fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+                fn spawn<R, F>(&self, child: Placed<'_, R, FailFast, F>) -> Task<T>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
                     R: FromFailure<E>;
             }
 
-            impl<T: Send + 'static, E: $($bound +)+ Send + 'static> $trait<T, E> for $this {
-                fn spawn<R, F>(&self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+            impl<T, E> $trait<T, E> for $($peeled)* OutputOf<Result<T, E>, FailFast>
+            where
+                T: Send + 'static,
+                E: $($bound +)+ Send + 'static,
+            {
+                fn spawn<R, F>(&self, child: Placed<'_, R, FailFast, F>) -> Task<T>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
                     R: FromFailure<E>,
                 {
-                    scope.convert_with::<E>();
-                    let site = child.site;
-                    spawn_into(&scope.node, child, |output| output.map_err(child_error::<$reading, E>))
-                        .unwrap_or_else(|_| closed_task(&scope.node, site))
+                    child.scope.convert_with::<E>();
+                    child.start(fallible::<$reading, T, E>)
+                }
+            }
+
+            #[doc(hidden)]
+            pub trait $supervised<T, E> {
+                #[track_caller]
+                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Task<Result<T, E>>
+                where
+                    F: Future<Output = Result<T, E>> + Send + 'static;
+            }
+
+            impl<T, E> $supervised<T, E> for $($peeled)* OutputOf<Result<T, E>, Supervise>
+            where
+                T: Send + 'static,
+                E: $($bound +)+ Send + 'static,
+            {
+                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Task<Result<T, E>>
+                where
+                    F: Future<Output = Result<T, E>> + Send + 'static,
+                {
+                    child.start(supervised::<$reading, T, E>)
                 }
             }
         )*};
     }
 
     levels! {
-        EndsWithError: [Error], &&&&OutputOf<Result<T, E>>, AsError;
-        EndsWithText: [Display, Debug], &&&OutputOf<Result<T, E>>, AsText;
-        EndsWithDisplay: [Display], &&OutputOf<Result<T, E>>, AsDisplay;
-        EndsWithDebug: [Debug], &OutputOf<Result<T, E>>, AsDebug;
-        EndsWithResult: [Sized], OutputOf<Result<T, E>>, AsAny;
+        EndsWithError, HandsOverError: [Error], [&&&&], AsError;
+        EndsWithText, HandsOverText: [Display, Debug], [&&&], AsText;
+        EndsWithDisplay, HandsOverDisplay: [Display], [&&], AsDisplay;
+        EndsWithDebug, HandsOverDebug: [Debug], [&], AsDebug;
+        EndsWithResult, HandsOverResult: [Sized], [], AsAny;
     }
 
-    fn child_error<L: Reading<E>, E: Send + 'static>(error: E) -> ChildError {
-        ChildError { text: L::text(&error), signal: L::signal(&error), error: Box::new(error) }
+    fn fallible<L: Reading<E>, T, E: Send + 'static>(output: Result<T, E>) -> Output<T> {
+        match output {
+            Ok(value) => Output::Value(value),
+            Err(error) => {
+                let (text, signal) = (L::text(&error), L::signal(&error));
+                Output::Failure(ChildError { text, signal, error: Box::new(error) })
+            }
+        }
+    }
+
+    fn supervised<L: Reading<E>, T, E>(output: Result<T, E>) -> Output<Result<T, E>> {
+        match &output {
+            Ok(_) => Output::Value(output),
+            Err(error) => {
+                let (text, signal) = (L::text(error), L::signal(error));
+                Output::Error { value: output, text, signal }
+            }
+        }
     }
 
     #[doc(hidden)]
-    pub trait EndsWithAny<T> {
+    pub trait EndsWithAny<T, P> {
         #[track_caller]
-        fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Task<T>
         where
             F: Future<Output = T> + Send + 'static;
     }
 
-    impl<T: Send + 'static> EndsWithAny<T> for OutputOf<T> {
-        fn spawn<R, F>(self, scope: &Scope<R>, child: Child<F>) -> Task<T>
+    impl<T: Send + 'static, P> EndsWithAny<T, P> for OutputOf<T, P> {
+        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Task<T>
         where
             F: Future<Output = T> + Send + 'static,
         {
-            spawn_plain(scope, child)
+            spawn_plain(child)
         }
     }
 }

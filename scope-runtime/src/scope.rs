@@ -18,10 +18,11 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::deadline::Moment;
 use crate::failure::{ChildError, ErrorText, Suppressed};
+use crate::policy::{FailFast, Policy, Supervise};
 use crate::private::Return;
 use crate::signal;
 use crate::site::{Kind, Site};
-use crate::task::{Child, Closed, Task, spawn_into};
+use crate::task::{Child, Closed, Output, Task, spawn_into};
 use crate::tree::{Look, Node};
 
 /// A reference to a scope that can be kept, cloned and sent anywhere.
@@ -383,7 +384,8 @@ impl ScopeHandle {
         remaining_time(cancelled, deadline, &mut look)
     }
 
-    /// The failures that came after the first one, in the order in which they came (rule F2).
+    /// The failures that came after the first one, in the order in which they came (rule F2); in a scope with
+    /// `supervise`, those of children that nobody took by the time it was left (rule F5).
     ///
     /// They are kept with the scope, and can be read after it was left.
     ///
@@ -497,7 +499,8 @@ impl Drop for Watch<'_> {
 /// A scope as its own block sees it, by `|s|` or `scope = s`: every method of [`ScopeHandle`], and spawning.
 ///
 /// `R` is the return type of the function around the block: a failed child is converted into it (rule F4). A helper
-/// that spawns into its caller's scope takes `&Scope<R>` and uses `spawn!(in s, …)`.
+/// that spawns into its caller's scope takes `&Scope<R>` and uses `spawn!(in s, …)`. `P` is the policy: [`FailFast`],
+/// or [`Supervise`] in a scope with that option (rule F5).
 ///
 /// It can't leave its block:
 ///
@@ -526,9 +529,10 @@ impl Drop for Watch<'_> {
 /// assert_eq!(seven.unwrap(), 7);
 /// # }
 /// ```
-pub struct Scope<R> {
+pub struct Scope<R, P = FailFast> {
     // Boxed, so that it adds one word to the future that it stands in.
     inner: Box<Inner<R>>,
+    policy: PhantomData<P>,
 }
 
 struct Inner<R> {
@@ -541,7 +545,21 @@ type Converter<R> = fn(Box<dyn Any + Send>) -> R;
 impl<R> Scope<R> {
     #[doc(hidden)]
     pub fn new(_site: &'static Site, _ret: Return<R>) -> Self {
-        Self { inner: Box::new(Inner { handle: OnceLock::new(), converters: Mutex::new(Vec::new()) }) }
+        Self::with_policy()
+    }
+}
+
+impl<R> Scope<R, Supervise> {
+    #[doc(hidden)]
+    pub fn supervise(_site: &'static Site, _ret: Return<R>) -> Self {
+        Self::with_policy()
+    }
+}
+
+impl<R, P> Scope<R, P> {
+    fn with_policy() -> Self {
+        let inner = Inner { handle: OnceLock::new(), converters: Mutex::new(Vec::new()) };
+        Self { inner: Box::new(inner), policy: PhantomData }
     }
 
     /// The node, made by the options of the block before its body runs.
@@ -617,6 +635,26 @@ impl<R: ReturnType> Scope<R> {
     }
 }
 
+impl<R> Scope<R, Supervise> {
+    /// A spawner that can be kept, cloned and sent; its children do not fail the scope either (rule F5).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let text = scope_runtime::scope!(supervise, |s| {
+    ///     let task = s.spawner().spawn(async { "7x".parse::<u8>() }).unwrap();
+    ///     task.await.unwrap().unwrap_err().to_string()
+    /// });
+    /// assert_eq!(text.unwrap(), "invalid digit found in string");
+    /// # }
+    /// ```
+    pub fn spawner(&self) -> Spawner<Infallible, Supervise> {
+        Spawner { handle: self.handle(), error: PhantomData }
+    }
+}
+
 fn downcast<E: 'static>(error: Box<dyn Any + Send>) -> Box<E> {
     error.downcast().expect("converters are kept by the type of the error")
 }
@@ -679,7 +717,7 @@ impl<T, E: Send + 'static> ReturnType for Result<T, E> {
     }
 }
 
-impl<R> Deref for Scope<R> {
+impl<R, P> Deref for Scope<R, P> {
     type Target = ScopeHandle;
 
     fn deref(&self) -> &ScopeHandle {
@@ -687,7 +725,7 @@ impl<R> Deref for Scope<R> {
     }
 }
 
-impl<R> fmt::Debug for Scope<R> {
+impl<R, P> fmt::Debug for Scope<R, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scope").field(&self.inner.handle.get()).finish()
     }
@@ -764,12 +802,12 @@ impl<T, E, E2: From<E>> FromFailure<E> for Result<T, E2> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Spawner<E> {
+pub struct Spawner<E, P = FailFast> {
     handle: ScopeHandle,
-    error: PhantomData<fn() -> E>,
+    error: PhantomData<fn() -> (E, P)>,
 }
 
-impl<E: Send + 'static> Spawner<E> {
+impl<E: Send + 'static, P: Policy> Spawner<E, P> {
     /// Spawns a child task into the scope.
     ///
     /// An output `Result<T, E2>` with `E: From<E2>` makes the child fallible (rule F4), any other output is the
@@ -803,9 +841,10 @@ impl<E: Send + 'static> Spawner<E> {
     /// # }
     /// ```
     #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    pub fn spawn<F, O>(&self, future: F) -> Result<Task<O::Value>, Closed<F>>
     where
-        F: Future<Output: ChildOutput<E>> + Send + 'static,
+        F: Future<Output = O> + Send + 'static,
+        O: ChildOutput<E, P>,
     {
         self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future))
     }
@@ -835,27 +874,35 @@ impl<E: Send + 'static> Spawner<E> {
     /// # }
     /// ```
     #[track_caller]
-    pub fn spawn_named<F>(
+    pub fn spawn_named<F, O>(
         &self,
         name: impl Into<Cow<'static, str>>,
         future: F,
-    ) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    ) -> Result<Task<O::Value>, Closed<F>>
     where
-        F: Future<Output: ChildOutput<E>> + Send + 'static,
+        F: Future<Output = O> + Send + 'static,
+        O: ChildOutput<E, P>,
     {
         self.spawn_child(Child::new(Site::of_call(Kind::Task, "", Location::caller()), future).name(name))
     }
 
     #[track_caller]
-    fn spawn_child<F>(&self, child: Child<F>) -> Result<Task<<F::Output as ChildOutput<E>>::Value>, Closed<F>>
+    fn spawn_child<F, O>(&self, child: Child<F>) -> Result<Task<O::Value>, Closed<F>>
     where
-        F: Future<Output: ChildOutput<E>> + Send + 'static,
+        F: Future<Output = O> + Send + 'static,
+        O: ChildOutput<E, P>,
     {
-        spawn_into(&self.handle.node, child, |output| {
-            output.into_value().map_err(|error| {
-                let text = ErrorText { text: type_name::<E>().to_owned(), source: None };
-                ChildError { text, signal: signal::in_any(&error), error: Box::new(error) }
-            })
+        spawn_into(&self.handle.node, child.of_policy::<P>(), |output| {
+            let text = |name: &str| ErrorText { text: name.to_owned(), source: None };
+            let error = output.error().map(|(name, error)| (text(name), signal::in_any(error)));
+            match (output.into_value(), error) {
+                (Ok(value), None) => Output::Value(value),
+                (Ok(value), Some((text, signal))) => Output::Error { value, text, signal },
+                (Err(error), _) => {
+                    let (text, signal) = (text(type_name::<E>()), signal::in_any(&error));
+                    Output::Failure(ChildError { text, signal, error: Box::new(error) })
+                }
+            }
         })
     }
 
@@ -877,13 +924,13 @@ impl<E: Send + 'static> Spawner<E> {
     }
 }
 
-impl<E> Clone for Spawner<E> {
+impl<E, P> Clone for Spawner<E, P> {
     fn clone(&self) -> Self {
         Self { handle: self.handle.clone(), error: PhantomData }
     }
 }
 
-impl<E> fmt::Debug for Spawner<E> {
+impl<E, P> fmt::Debug for Spawner<E, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Spawner").field(&self.handle).finish()
     }
@@ -919,7 +966,7 @@ impl<E> fmt::Debug for Spawner<E> {
     message = "a child with the output `{Self}` can't be spawned through a `Spawner<{E}>`",
     note = "a fallible child needs `{E}: From<its error>`; another output can be had with `spawn!(in s, …)`, or be put into a `Vec` or an `Option`"
 )]
-pub trait ChildOutput<E> {
+pub trait ChildOutput<E, P = FailFast> {
     /// The value of the task's handle.
     type Value: Send + 'static;
 
@@ -934,12 +981,31 @@ pub trait ChildOutput<E> {
     /// ```
     /// use scope_runtime::ChildOutput;
     ///
-    /// let failed: Result<u8, String> = Err::<u8, _>("late").into_value();
+    /// let failed: Result<u8, String> = <_ as ChildOutput<_>>::into_value(Err::<u8, _>("late"));
     /// assert_eq!(failed, Err("late".to_owned()));
-    /// let plain: Result<u8, String> = 7_u8.into_value();
+    /// let plain: Result<u8, String> = <_ as ChildOutput<_>>::into_value(7_u8);
     /// assert_eq!(plain, Ok(7));
     /// ```
     fn into_value(self) -> Result<Self::Value, E>;
+
+    /// The error that this output is, with the name of its type, if it stays with the handle: where nobody takes it from
+    /// there, it is reported (rule F5).
+    ///
+    /// None by default, and for all that can fail the scope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{ChildOutput, Supervise};
+    /// use std::convert::Infallible;
+    ///
+    /// let failed: Result<u8, String> = Err("late".to_owned());
+    /// let (name, error) = ChildOutput::<Infallible, Supervise>::error(&failed).unwrap();
+    /// assert_eq!((name, error.downcast_ref()), ("alloc::string::String", Some(&"late".to_owned())));
+    /// ```
+    fn error(&self) -> Option<(&'static str, &dyn Any)> {
+        None
+    }
 }
 
 impl<T: Send + 'static, E2, E: From<E2>> ChildOutput<E> for Result<T, E2> {
@@ -947,6 +1013,18 @@ impl<T: Send + 'static, E2, E: From<E2>> ChildOutput<E> for Result<T, E2> {
 
     fn into_value(self) -> Result<T, E> {
         self.map_err(E::from)
+    }
+}
+
+impl<T: Send + 'static, E2: Send + 'static, E> ChildOutput<E, Supervise> for Result<T, E2> {
+    type Value = Self;
+
+    fn into_value(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn error(&self) -> Option<(&'static str, &dyn Any)> {
+        self.as_ref().err().map(|error| (type_name::<E2>(), error as &dyn Any))
     }
 }
 
@@ -960,7 +1038,7 @@ macro_rules! plain_values {
             }
         }
 
-        impl<E, $($generics)*> ChildOutput<E> for $ty {
+        impl<E, P, $($generics)*> ChildOutput<E, P> for $ty {
             type Value = Self;
 
             fn into_value(self) -> Result<Self, E> {

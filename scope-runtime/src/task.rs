@@ -1,4 +1,4 @@
-//! Child tasks: how they are spawned, run and awaited (rules F1-F4, F7, F8).
+//! Child tasks: how they are spawned, run and awaited (rules F1-F8).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,26 +9,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 
 use crate::boundary::NeverErr;
 use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
-use crate::failure::{ChildError, Failure, FailureKind};
+use crate::failure::{ChildError, ErrorText, Failure, FailureKind, Suppressed, panic_text};
+use crate::signal::Signal;
 use crate::site::{Kind, Site};
-use crate::tree::{ChildEnd, Look, Node, NodeInit, Origin, Place};
+use crate::tree::{Admitted, ChildEnd, Go, Look, Node, NodeInit, Origin, Place, Role, Starter, Untaken};
 
 /// The handle of a child task: a future with the task's value.
 ///
 /// It resolves to `Ok(value)`, or to [`Cancelled`] if the task was cancelled, failed or panicked (rule F3); the failure
-/// itself leaves the scope (rule F2). Dropping a `Task` neither cancels nor detaches the child: the scope owns it, and
+/// itself leaves the scope (rule F2). In a scope with `supervise` it is the other way round: failures stay with the
+/// handle, and the scope goes on (rule F5). Dropping a `Task` neither cancels nor detaches the child: the scope owns it, and
 /// waits for it (rule F1); its value is dropped when it is ready.
 ///
 /// # Errors
 ///
 /// It resolves to [`Cancelled`] with the cause [`Cause::Parent`] if the child was cut with its scope, [`Cause::Task`]
 /// after [`cancel`](Self::cancel), [`Cause::TaskFailed`] or [`Cause::TaskPanicked`] if the child itself failed, and
-/// [`Cause::Runtime`] if the runtime shut down.
+/// [`Cause::Runtime`] if the runtime shut down. A child that never started says what kept it from it (rules F6, F7).
 ///
 /// # Panics
 ///
@@ -64,7 +67,8 @@ struct Shared<T> {
 
 enum Slot<T> {
     Running(Option<Waker>),
-    Done(Result<T, Cancelled>),
+    /// With the failure that is taken with it (rule F5).
+    Done(Result<T, Cancelled>, Option<Untaken>),
     Taken,
     /// The handle was dropped: nobody will ask.
     Unwanted,
@@ -76,11 +80,11 @@ impl<T> Shared<T> {
     }
 
     /// Hands over the result, or drops it here and now if nobody wants it.
-    fn finish(&self, result: Result<T, Cancelled>) {
+    fn finish(&self, result: Result<T, Cancelled>, untaken: Option<Untaken>) {
         let mut slot = self.slot();
         let unwanted = match std::mem::replace(&mut *slot, Slot::Taken) {
             Slot::Running(waker) => {
-                *slot = Slot::Done(result);
+                *slot = Slot::Done(result, untaken);
                 drop(slot);
                 if let Some(waker) = waker {
                     waker.wake();
@@ -182,10 +186,16 @@ impl<T> Future for Task<T> {
                 drop(old);
                 Poll::Pending
             }
-            _ => match std::mem::replace(&mut *slot, Slot::Taken) {
-                Slot::Done(result) => Poll::Ready(result),
-                _ => panic!("a `Task` was polled after it gave its result"),
-            },
+            _ => {
+                let Slot::Done(result, untaken) = std::mem::replace(&mut *slot, Slot::Taken) else {
+                    panic!("a `Task` was polled after it gave its result")
+                };
+                drop(slot);
+                if let Some(untaken) = untaken {
+                    untaken.take();
+                }
+                Poll::Ready(result)
+            }
         }
     }
 }
@@ -259,14 +269,17 @@ pub struct Child<F> {
     pub(crate) site: &'static Site,
     pub(crate) future: F,
     pub(crate) name: Option<Box<str>>,
-    pub(crate) background: bool,
-    pub(crate) shield: bool,
+    role: Role,
+    skip_if_cancelled: bool,
+    /// It does not fail its scope (rule F5).
+    pub(crate) supervised: bool,
 }
 
 impl<F: Future> Child<F> {
     /// A child from a `spawn!` written at `site`.
     pub fn new(site: &'static Site, future: F) -> Self {
-        Self { site, future, name: None, background: false, shield: false }
+        let role = Role::Foreground;
+        Self { site, future, name: None, role, skip_if_cancelled: false, supervised: false }
     }
 
     /// A name that is computed at run time.
@@ -279,13 +292,32 @@ impl<F: Future> Child<F> {
     /// The boundary does not wait for it (rule F8).
     #[must_use]
     pub fn background(mut self) -> Self {
-        self.background = true;
+        self.role = Role::Background;
+        self
+    }
+
+    /// It does not start if the scope is cancelled already.
+    #[must_use]
+    pub fn skip_if_cancelled(mut self) -> Self {
+        self.skip_if_cancelled = true;
         self
     }
 }
 
-/// Turns the output of a child into its handle's value; an error or panic goes to the scope (rules F2, F4).
-type Convert<O, T> = fn(O) -> Result<T, ChildError>;
+/// A child's output as its scope sees it (rules F4, F5).
+pub(crate) enum Output<T> {
+    Value(T),
+    /// A supervised child's value that is an error: what it says of itself, and the cancel that it wraps.
+    Error {
+        value: T,
+        text: ErrorText,
+        signal: Option<Signal>,
+    },
+    /// An error that fails the scope.
+    Failure(ChildError),
+}
+
+type Convert<O, T> = fn(O) -> Output<T>;
 
 pin_project! {
     /// The user's future: reports a failure the moment it is ready, before the child's cleanup runs (rule F3).
@@ -293,18 +325,20 @@ pin_project! {
         #[pin]
         future: F,
         convert: Convert<F::Output, T>,
+        supervised: bool,
         scope: Arc<Node>,
         node: Arc<Node>,
     }
 }
 
-/// The value of a child, or how it ended without one.
-type Outcome<T> = Result<T, NoValue>;
-
-enum NoValue {
+/// How a child's future ended.
+enum Outcome<T> {
+    Value(T),
+    /// An error that its handle has, and that is reported unless somebody takes it.
+    Error(T, Option<Untaken>),
+    /// It returned a cancel that it was told of: no failure (rule W3). The value is for a supervised child's handle.
+    Signalled(Origin, Option<T>),
     Failed(Cause),
-    /// It returned a cancel that it was told of: no failure (rule W3).
-    Signalled(Origin),
 }
 
 impl<F: Future, T> Future for Body<F, T> {
@@ -312,12 +346,24 @@ impl<F: Future, T> Future for Body<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let failure = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+        let polled = match *this.supervised {
+            // A panic stays the child's own, and its boundary keeps it.
+            true => Ok(this.future.poll(cx)),
+            false => catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))),
+        };
+        let failure = match polled {
             Ok(polled) => match (this.convert)(ready!(polled)) {
-                Ok(value) => return Poll::Ready(Ok(value)),
-                Err(ChildError { text, signal, error }) => {
+                Output::Value(value) => return Poll::Ready(Outcome::Value(value)),
+                Output::Error { value, text, signal } => {
                     if let Some(origin) = signal.and_then(|signal| this.node.origin_of(signal)) {
-                        return Poll::Ready(Err(NoValue::Signalled(origin)));
+                        return Poll::Ready(Outcome::Signalled(origin, Some(value)));
+                    }
+                    let untaken = this.scope.hold_failure(Suppressed::error(this.node.name(), text));
+                    return Poll::Ready(Outcome::Error(value, untaken));
+                }
+                Output::Failure(ChildError { text, signal, error }) => {
+                    if let Some(origin) = signal.and_then(|signal| this.node.origin_of(signal)) {
+                        return Poll::Ready(Outcome::Signalled(origin, None));
                     }
                     Failure { task: this.node.name(), text, kind: FailureKind::Error(error) }
                 }
@@ -326,7 +372,7 @@ impl<F: Future, T> Future for Body<F, T> {
         };
         let cause = failure.cause();
         this.scope.fail(failure);
-        Poll::Ready(Err(NoValue::Failed(cause)))
+        Poll::Ready(Outcome::Failed(cause))
     }
 }
 
@@ -335,7 +381,29 @@ pin_project! {
     struct ChildTask<F: Future, T> {
         #[pin]
         block: Block<Body<F, T>, NeverErr>,
+        start: Start,
+        supervised: bool,
         end: Ending<T>,
+    }
+}
+
+/// Whether a child runs at all.
+enum Start {
+    Run,
+    /// `skip_if_cancelled`: to be decided at the first poll.
+    Look,
+    /// A cancel came before. It ends in its task all the same: the user's destructors are not run by whoever cancels.
+    Never(Option<Cancelled>),
+    /// It is ending so.
+    Skipped,
+}
+
+impl From<Go> for Start {
+    fn from(go: Go) -> Self {
+        match go {
+            Go::Run => Self::Run,
+            Go::Never(foreign) => Self::Never(foreign),
+        }
     }
 }
 
@@ -347,9 +415,9 @@ struct Ending<T> {
 }
 
 impl<T> Ending<T> {
-    fn end(&mut self, result: Result<T, Cancelled>, end: ChildEnd) {
+    fn end(&mut self, result: Result<T, Cancelled>, untaken: Option<Untaken>, end: ChildEnd) {
         let Some(key) = self.key.take() else { return };
-        self.shared.finish(result);
+        self.shared.finish(result, untaken);
         self.scope.child_ended(key, end);
     }
 }
@@ -358,7 +426,7 @@ impl<T> Drop for Ending<T> {
     fn drop(&mut self) {
         if self.key.is_some() {
             let cancelled = Cancelled::new(self.shared.node.who(), Cause::Runtime);
-            self.end(Err(cancelled), ChildEnd::Settled);
+            self.end(Err(cancelled), None, ChildEnd::Settled);
         }
     }
 }
@@ -367,19 +435,42 @@ impl<F: Future, T> Future for ChildTask<F, T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let left = ready!(this.block.poll(cx));
+        let mut this = self.project();
         let (node, scope) = (&this.end.shared.node, &this.end.scope);
+        if matches!(this.start, Start::Look) {
+            *this.start = node.look_before_start(&mut Look::new()).into();
+        }
+        if let Start::Never(foreign) = this.start {
+            this.block.as_mut().cut(foreign.take(), cx.waker());
+            *this.start = Start::Skipped;
+        }
+        let left = ready!(this.block.poll(cx));
+        let panicked = matches!(left, Left::Panicked(_));
+        let mut untaken = None;
         let (result, end) = match left {
-            Left::Returned(Ok(value)) => (Ok(value), ChildEnd::Settled),
-            Left::Returned(Err(NoValue::Failed(cause))) => {
+            Left::Returned(Outcome::Value(value)) => (Ok(value), ChildEnd::Settled),
+            Left::Returned(Outcome::Error(value, failure)) => {
+                untaken = failure;
+                (Ok(value), ChildEnd::Settled)
+            }
+            Left::Returned(Outcome::Signalled(origin, value)) => {
+                let result = value.ok_or_else(|| node.cancelled_error(&mut Look::new()));
+                (result, ChildEnd::of(origin, node))
+            }
+            Left::Returned(Outcome::Failed(cause)) => {
                 (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled)
             }
-            Left::Returned(Err(NoValue::Signalled(origin))) => {
-                (Err(node.cancelled_error(&mut Look::new())), ChildEnd::of(origin, node))
-            }
             Left::Cancelled { error, own } => {
-                (Err(error), ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, node))
+                let end = ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, node);
+                // While a scope has grace, nothing of it is dropped: what has not begun is no loss (rule G1).
+                let spared = end == ChildEnd::SoftlyLost && matches!(this.start, Start::Skipped);
+                (Err(error), if spared { ChildEnd::Settled } else { end })
+            }
+            Left::Panicked(payload) if *this.supervised => {
+                let (task, text) = (node.name(), panic_text(&*payload));
+                let untaken = scope.hold_failure(Suppressed::panic(task.clone(), text.clone()));
+                let cause = Cause::TaskPanicked { task, text };
+                (Err(Cancelled::new(node.who(), cause).carrying(payload, untaken)), ChildEnd::Settled)
             }
             Left::Panicked(payload) => {
                 // A cleanup of the child panicked, or a destructor.
@@ -392,7 +483,10 @@ impl<F: Future, T> Future for ChildTask<F, T> {
                 unreachable!("a child task has neither a block's end nor children")
             }
         };
-        this.end.end(result, end);
+        if panicked {
+            scope.take_over_reports(node);
+        }
+        this.end.end(result, untaken, end);
         Poll::Ready(())
     }
 }
@@ -408,7 +502,8 @@ where
     F: Future + Send + 'static,
     T: Send + 'static,
 {
-    let Child { site, future, name, background, shield } = child;
+    let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
+    let shield = role == Role::Cleanup;
     let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
     node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
     let Some(runtime) = scope.runtime() else {
@@ -417,15 +512,54 @@ where
             scope.name()
         );
     };
-    let Some(key) = scope.add_child(&node, background) else { return Err(Closed(future)) };
+    let Some(Admitted { key, waits }) = scope.add_child(&node, role) else { return Err(Closed(future)) };
     let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
     let task = Task { shared: Arc::clone(&shared) };
-    let body = Body { future, convert, scope: Arc::clone(scope), node: Arc::clone(&node) };
-    drop(runtime.spawn(ChildTask {
-        block: Block::new(Frame::rooted(node), body, NeverErr),
+    let body = Body { future, convert, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };
+    let child = ChildTask {
+        block: Block::new(Frame::rooted(Arc::clone(&node)), body, NeverErr),
+        start: if skip_if_cancelled { Start::Look } else { Start::Run },
+        supervised,
         end: Ending { shared, scope: Arc::clone(scope), key: Some(key) },
-    }));
+    };
+    let starter = TaskStarter { child, runtime };
+    if waits {
+        scope.wait_for_turn(key, &node, Box::new(starter));
+    } else if skip_if_cancelled {
+        starter.start(node.look_before_start(&mut Look::new()));
+    } else {
+        starter.start(Go::Run);
+    }
     Ok(task)
+}
+
+/// A child that may have to wait for its turn.
+struct TaskStarter<F: Future, T> {
+    child: ChildTask<F, T>,
+    runtime: Handle,
+}
+
+impl<F, T> TaskStarter<F, T>
+where
+    F: Future + Send + 'static,
+    T: Send + 'static,
+{
+    fn start(mut self, go: Go) {
+        if let Go::Never(_) = go {
+            self.child.start = go.into();
+        }
+        drop(self.runtime.spawn(self.child));
+    }
+}
+
+impl<F, T> Starter for TaskStarter<F, T>
+where
+    F: Future + Send + 'static,
+    T: Send + 'static,
+{
+    fn start(self: Box<Self>, go: Go) {
+        (*self).start(go);
+    }
 }
 
 static GUARD: Site = Site::new(Kind::Task, "cleanup", "", 0, 0, "");
@@ -438,8 +572,8 @@ where
     if scope.runtime().is_none() {
         return Err(future);
     }
-    let child = Child { shield: true, ..Child::new(&GUARD, future) };
-    match spawn_into(scope, child, Ok) {
+    let child = Child { role: Role::Cleanup, ..Child::new(&GUARD, future) };
+    match spawn_into(scope, child, Output::Value) {
         Ok(_) => Ok(()),
         Err(Closed(future)) => Err(future),
     }
@@ -449,5 +583,5 @@ where
 pub(crate) fn closed_task<T>(scope: &Node, site: &'static Site) -> Task<T> {
     let node = Arc::new(Node::new(NodeInit::plain(site, None)));
     let cancelled = Cancelled::new(scope.who(), Cause::Closed);
-    Task { shared: Arc::new(Shared { node, slot: Mutex::new(Slot::Done(Err(cancelled))) }) }
+    Task { shared: Arc::new(Shared { node, slot: Mutex::new(Slot::Done(Err(cancelled), None)) }) }
 }

@@ -15,10 +15,11 @@
 //! 4. **Parents are as of the last poll** (rule T1). The node of a child task keeps the parent it was spawned into
 //!    (rule T2).
 //! 5. **A cycle ends with its scope.** `inner` and `children` hold nodes that hold their parent: entries are removed
-//!    when the scope is left, the child has ended, or either is dropped.
+//!    when the scope is left, the child has ended, or either is dropped. What starts a child that waits for its turn
+//!    holds the scope, too: its turn or a cancel takes it away.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -30,27 +31,31 @@ use tokio::runtime::Handle;
 use crate::cause::{Cancelled, Cause, Who};
 use crate::cleanup::{CleanupItem, CleanupTimer, Running};
 use crate::deadline::{Given, Moment};
-use crate::event;
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
 
 mod ending;
 mod extra;
+mod limit;
 mod link;
 mod look;
 mod request;
 mod search;
+mod untaken;
 mod why;
 
-pub(crate) use ending::ChildEnd;
+pub(crate) use ending::{Admitted, ChildEnd, Role};
 pub(crate) use extra::Extra;
+pub(crate) use limit::{Go, Starter};
 pub(crate) use link::Place;
 pub(crate) use look::Look;
 pub(crate) use request::{announce_bubble, bubbles_exist};
 pub(crate) use search::Hold;
+pub(crate) use untaken::Untaken;
 pub(crate) use why::Origin;
 
 use ending::Child;
+use limit::{Limit, Waiting};
 use link::{Inner, Parent, ParentLink};
 
 /// The scope itself was asked to stop: by a call, its deadline, a token, a link or a scope below.
@@ -85,6 +90,8 @@ const SOFT_CUT: u32 = 1 << 13;
 /// `bubble` and `bubble = false` (rule B1).
 const BUBBLE: u32 = 1 << 14;
 const NO_BUBBLE: u32 = 1 << 15;
+/// A child that waits for its turn (rule F6).
+const WAITING: u32 = 1 << 16;
 
 /// A scope, shield, task or guest as others see it.
 pub(crate) struct Node {
@@ -119,16 +126,29 @@ pub(crate) struct State {
     lost_child: bool,
     failure: Option<Failure>,
     suppressed: Vec<Suppressed>,
+    /// Failures of supervised children that nobody has taken yet, in the order in which they came (rule F5).
+    untaken: BTreeMap<u64, Suppressed>,
+    /// How many children may run at once, and who waits (rule F6).
+    limit: Option<Box<Limit>>,
+    /// What starts this child when its turn comes.
+    waiting: Option<Box<Waiting>>,
     watchers: Slab<Waker>,
     pub(crate) cleanup: VecDeque<CleanupItem>,
     pub(crate) running: Running,
     pub(crate) cleanup_timer: CleanupTimer,
-    pub(crate) next_order: u64,
+    next_order: u64,
     /// The entry of this node in its parent's `inner`.
     entry: Option<(Arc<Node>, usize)>,
 }
 
 impl State {
+    /// A number that is higher than all before it.
+    pub(crate) fn next_order(&mut self) -> u64 {
+        let order = self.next_order;
+        self.next_order += 1;
+        order
+    }
+
     /// The registered driver, if it is not the one with this waker.
     pub(crate) fn other_driver(&self, driver: &Waker) -> Option<Waker> {
         self.waker.clone().filter(|waker| !waker.will_wake(driver))
@@ -167,7 +187,8 @@ impl Node {
             Some(true) => BUBBLE,
             Some(false) => NO_BUBBLE,
         };
-        let mut state = State::default();
+        let limit = extra.as_ref().and_then(|extra| extra.limit);
+        let mut state = State { limit: limit.map(Limit::new), ..State::default() };
         if shield {
             flags |= SHIELD;
         }
@@ -360,9 +381,7 @@ impl Node {
 
     /// Reports a failure that does not leave the boundary.
     fn suppress(&self, failure: &Failure) {
-        let suppressed = failure.suppressed();
-        self.lock().suppressed.push(suppressed.clone());
-        event::failure_suppressed(self, &suppressed);
+        self.report(failure.suppressed());
     }
 
     /// Collects the wakers of all who may have to act on a change of this node, shielded parts left out (rule D7).
@@ -376,6 +395,7 @@ impl Node {
 
     fn collect_here(&self, look: &mut Look, todo: &mut Vec<Arc<Self>>) {
         self.raise(CHANGED);
+        self.refuse_if_cancelled(look);
         let state = self.lock();
         look.wake_all_later(state.waker.clone());
         look.wake_all_later(state.watchers.iter().map(|(_, waker)| waker.clone()));

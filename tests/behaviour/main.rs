@@ -8,6 +8,7 @@ mod handles;
 mod landings;
 mod links;
 mod misuse;
+mod policies;
 mod report;
 mod robustness;
 mod shapes;

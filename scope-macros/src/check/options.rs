@@ -67,7 +67,7 @@ fn misplaced(key: Key, place: Place) -> String {
         (Key::Crate, _) => {
             format!("`{called}` has no option `{name}`; it finds the crate by the path that it is called by")
         }
-        (Key::Background | Key::In, _) => {
+        (Key::Background | Key::SkipIfCancelled | Key::In, _) => {
             format!("`{called}` has no option `{name}`; it belongs to `spawn!`")
         }
         (_, Place::Spawn) => {

@@ -42,6 +42,7 @@ pub(crate) fn spawn(
     let mut names_scope = false;
     let mut name = None;
     let mut background = false;
+    let mut skip_if_cancelled = false;
     let mut options = Given::at(Place::Spawn);
     for option in given {
         let Some(key) = options.admit(&option, diagnostics) else { continue };
@@ -54,8 +55,9 @@ pub(crate) fn spawn(
             }
             (Key::In, Value::Unreadable) => names_scope = true,
             (Key::Background, Value::Missing) => background = true,
-            (Key::Background, Value::Given(value)) => {
-                diagnostics.on(value, "`background` takes no value; write it alone");
+            (Key::SkipIfCancelled, Value::Missing) => skip_if_cancelled = true,
+            (Key::Background | Key::SkipIfCancelled, Value::Given(value)) => {
+                diagnostics.on(value, format!("`{}` takes no value; write it alone", key.name()));
             }
             (Key::Name, value) => {
                 let option = crate::parse::list::RawOption { value, ..option };
@@ -98,6 +100,7 @@ pub(crate) fn spawn(
         scope,
         name,
         background,
+        skip_if_cancelled,
         endless: rewrite::is_endless(&future),
         future,
     })

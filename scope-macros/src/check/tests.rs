@@ -73,7 +73,11 @@ fn what_is_right_is_not_complained_about() {
     }
     attribute_says("timeout = 3s, scope = s, crate = ::rt, fallback = (),", &[]);
     attribute_says("", &[]);
+    attribute_says("limit = 3, supervise", &[]);
+    scope_says("supervise, limit = 3usize, { 1 }", &[]);
+    scope_says("limit = n, supervise, |s| { 1 }", &[]);
     spawn_says("name = \"x\", background, f()", &[]);
+    spawn_says("skip_if_cancelled, background, in s, name = \"x\", f()", &[]);
     spawn_says("in s, f()", &[]);
     spawn_says("f(),", &[]);
 }
@@ -108,6 +112,13 @@ fn values_that_are_none() {
     attribute_says("timeout = -3s", &["a duration can't be negative; remove the `-`"]);
     attribute_says("timeout = true", &["`true` is no duration; write \"3s\""]);
     attribute_says("deadline = 3s", &["`deadline` is an instant; for a length of time write `timeout = 3s`"]);
+    attribute_says("limit = 0", &["a limit of 0 lets no child run; write at least 1"]);
+    attribute_says("limit = 0x0_usize", &["a limit of 0 lets no child run; write at least 1"]);
+    attribute_says("limit = \"3\"", &["`\"3\"` is no number of child tasks; write `limit = 3`"]);
+    attribute_says("limit = 1.5", &["`1.5` is no number of child tasks; write `limit = 1`"]);
+    attribute_says("limit = true", &["`true` is no number of child tasks; write `limit = 8`"]);
+    attribute_says("limit = -1", &["a limit can't be negative; remove the `-`"]);
+    attribute_says("supervise = true", &["`supervise` takes no value; write it alone"]);
     attribute_says("shield = 1", &["`1` is no `bool`; write `shield` or `shield = condition`"]);
     attribute_says("bubble = 1", &["`1` is no `bool`; write `bubble` or `bubble = condition`"]);
     attribute_says("grace = 3", &["`3` has no unit; write \"3s\" or \"3ms\""]);
@@ -158,6 +169,10 @@ fn options_in_the_wrong_place() {
     scope_says(
         "scope = s, { 1 }",
         &["`scope!` has no option `scope`; name the scope with `|s|` in front of the body"],
+    );
+    scope_says(
+        "skip_if_cancelled, { 1 }",
+        &["`scope!` has no option `skip_if_cancelled`; it belongs to `spawn!`"],
     );
     scope_says("background, { 1 }", &["`scope!` has no option `background`; it belongs to `spawn!`"]);
     assert_eq!(

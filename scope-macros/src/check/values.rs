@@ -33,6 +33,7 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::CleanupTimeout => {
                 values.settings.extend(delay(key, option, diagnostics).map(Setting::CleanupTimeout));
             }
+            Key::Limit => values.settings.extend(limit(option, diagnostics).map(Setting::Limit)),
             Key::Deadline => values.settings.extend(deadline(option, diagnostics).map(Setting::Deadline)),
             Key::Shield => values.settings.extend(condition(key, option, diagnostics).map(Setting::Shield)),
             Key::Bubble => values.settings.extend(condition(key, option, diagnostics).map(Setting::Bubble)),
@@ -40,6 +41,11 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::Cooperative => {
                 if flag(key, option, diagnostics) {
                     values.settings.push(Setting::Cooperative);
+                }
+            }
+            Key::Supervise => {
+                if flag(key, option, diagnostics) {
+                    values.settings.push(Setting::Supervise);
                 }
             }
             Key::Error => values.settings.extend(given(key, option, diagnostics).map(Setting::Error)),
@@ -55,7 +61,9 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::Scope => values.binding = binding(option, diagnostics),
             Key::Crate => values.crate_path = crate_path(option, diagnostics),
             // The table lets these stand in `spawn!` only.
-            Key::Background | Key::In => diagnostics.at(at, "this option belongs to `spawn!`"),
+            Key::Background | Key::SkipIfCancelled | Key::In => {
+                diagnostics.at(at, "this option belongs to `spawn!`")
+            }
         }
     }
     values
@@ -141,6 +149,33 @@ fn flag(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> bool {
         diagnostics.on(value, format!("`{}` takes no value; write it alone", key.name()));
     }
     true
+}
+
+fn limit(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
+    let value = given(Key::Limit, option, diagnostics)?;
+    let problem = match bare(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Int(most), .. })
+            if most.suffix().is_empty() || most.suffix() == "usize" =>
+        {
+            match most.base10_digits() {
+                "0" => "a limit of 0 lets no child run; write at least 1".to_owned(),
+                _ => return Some(value),
+            }
+        }
+        Expr::Lit(literal) => {
+            let written = literal.to_token_stream().to_string();
+            let digits: String =
+                written.trim_start_matches('"').chars().take_while(char::is_ascii_digit).collect();
+            let meant = digits.parse().ok().filter(|most| *most > 0).unwrap_or(8_usize);
+            format!("`{written}` is no number of child tasks; write `limit = {meant}`")
+        }
+        Expr::Unary(syn::ExprUnary { op: UnOp::Neg(_), expr, .. }) if matches!(**expr, Expr::Lit(_)) => {
+            "a limit can't be negative; remove the `-`".to_owned()
+        }
+        _ => return Some(value),
+    };
+    diagnostics.on(value, problem);
+    None
 }
 
 pub(super) enum Name {

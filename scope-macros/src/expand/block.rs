@@ -21,7 +21,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let pin = block.may_return().then(|| parts::pin(&ret, blame));
     let new_ret = block.may_return().then(|| quote_spanned!(at=> let #ret = #rt::Return::new(); #pin));
     let own_scope = block.has_children().then_some(&scope);
-    let new_scope = own_scope.map(|scope| parts::new_scope(binding, level, scope, &ret, rt));
+    let new_scope = own_scope.map(|scope| parts::new_scope(binding, settings, level, scope, &ret, rt));
     let has_jumps = !block.body.facts.jumps.is_empty();
     let new_jump = has_jumps.then(|| quote_spanned!(at=> let mut #jump = 0u8;));
     let options = options::options(settings, own_scope, rt);

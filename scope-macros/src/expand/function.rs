@@ -26,7 +26,8 @@ fn body(function: &Function) -> TokenStream {
     let pin = parts::pin(&ret, function.returns_at);
     let ty = function.returns.as_ref().map(|ty| quote_spanned!(at=> : #rt::Return<#ty>));
     let own_scope = function.has_children().then_some(&scope);
-    let new_scope = own_scope.map(|scope| parts::new_scope(function.binding.as_ref(), 0, scope, &ret, rt));
+    let new_scope = own_scope
+        .map(|scope| parts::new_scope(function.binding.as_ref(), &function.settings, 0, scope, &ret, rt));
     let options = options::options(&function.settings, own_scope, rt);
     let capture = function.owned.then(|| quote_spanned!(at=> move));
     let binding = parts::binding(function.binding.as_ref(), &scope);

@@ -12,12 +12,12 @@ pub(super) fn options(settings: &[Setting], scope: Option<&syn::Ident>, rt: &Tok
     if let Some(scope) = scope {
         options.extend(quote_spanned!(at=> .of(#scope)));
     }
-    options.extend(settings.iter().map(|setting| call(setting, rt)));
+    options.extend(settings.iter().filter_map(|setting| call(setting, rt)));
     options
 }
 
-fn call(setting: &Setting, rt: &TokenStream) -> TokenStream {
-    match setting {
+fn call(setting: &Setting, rt: &TokenStream) -> Option<TokenStream> {
+    Some(match setting {
         Setting::Timeout(length) => delay("timeout", length, rt),
         Setting::CleanupTimeout(length) => delay("cleanup_timeout", length, rt),
         Setting::Deadline(instant) => method("deadline", instant, instant.span()),
@@ -30,7 +30,9 @@ fn call(setting: &Setting, rt: &TokenStream) -> TokenStream {
         Setting::Link(handles) => method("link", handles, handles.span()),
         Setting::CancelOn(future) => method("cancel_on", future, future.span()),
         Setting::Token(token) => method("token", token, token.span()),
-    }
+        Setting::Limit(most) => method("limit", most, most.span()),
+        Setting::Supervise => return None,
+    })
 }
 
 fn delay(name: &str, length: &Delay, rt: &TokenStream) -> TokenStream {

@@ -1,7 +1,7 @@
 //! What blocks and functions have in common.
 
 use super::names;
-use crate::model::{Exits, Fallback};
+use crate::model::{Exits, Fallback, Setting};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::{Pat, Stmt};
@@ -28,6 +28,7 @@ pub(super) fn braced(statements: &[Stmt], braces: Span) -> TokenStream {
 /// should escape.
 pub(super) fn new_scope(
     name: Option<&Ident>,
+    settings: &[Setting],
     level: usize,
     scope: &Ident,
     ret: &Ident,
@@ -36,7 +37,9 @@ pub(super) fn new_scope(
     let at = Span::mixed_site();
     let owner = names::owner(name, level);
     let borrowed = quote_spanned!(owner.span()=> &#owner);
-    quote_spanned!(at=> let #owner = #rt::Scope::new(&__SITE, #ret); let #scope = #borrowed;)
+    let supervise = settings.iter().any(|setting| matches!(setting, Setting::Supervise));
+    let new = Ident::new(if supervise { "supervise" } else { "new" }, at);
+    quote_spanned!(at=> let #owner = #rt::Scope::#new(&__SITE, #ret); let #scope = #borrowed;)
 }
 
 /// `|s|`: the user's name for the scope. Reborrowed, so that the body captures the scope and not our reference to it.

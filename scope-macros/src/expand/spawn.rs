@@ -10,21 +10,22 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     // A future that can't be spawned is to be blamed itself.
     let at = Span::mixed_site().located_at(spawn.future.span());
     let rt = &spawn.runtime.private(at);
-    let Spawn { runtime: _, site, scope, name, background, future, endless } = spawn;
+    let Spawn { runtime: _, site, scope, name, background, skip_if_cancelled, future, endless } = spawn;
     let site = site::site(site, rt);
     let scope = located(scope, at);
     let background = background.then(|| quote_spanned!(at=> .background()));
+    let skip = skip_if_cancelled.then(|| quote_spanned!(at=> .skip_if_cancelled()));
     let name = name.as_ref().map(|name| quote_spanned!(at.located_at(name.span())=> .name(#name)));
     let child = quote_spanned!(at=> #rt::Child::new(&__SITE, #future));
     let start = if *endless {
-        quote_spanned!(at=> #rt::spawn_plain(#scope, __child))
+        quote_spanned!(at=> #rt::spawn_plain(__child))
     } else {
         // Asked in this order, the first that the output can do decides what becomes of it.
         quote_spanned! {at=>
             {
                 #[allow(unused_imports)]
                 use #rt::output::*;
-                (&&&&&__child.kind()).spawn(#scope, __child)
+                (&&&&&__child.kind()).spawn(__child)
             }
         }
     };
@@ -32,7 +33,7 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     quote_spanned! {at=>
         {
             #site
-            match #child #background #name { __child => #start }
+            match #child #background #skip #name.into_scope(#scope) { __child => #start }
         }
     }
 }

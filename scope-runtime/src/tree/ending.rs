@@ -15,7 +15,41 @@ use crate::failure::{Failure, Suppressed};
 /// A child task, or an adopted orphan.
 pub(super) struct Child {
     pub(super) node: Arc<Node>,
-    background: bool,
+    role: Role,
+    /// It is one of those that `limit` counts, and runs.
+    pub(super) holds_slot: bool,
+}
+
+/// What a child is to its scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Part of the scope's work.
+    Foreground,
+    /// The boundary does not wait for it (rule F8).
+    Background,
+    /// The cleanup of a guard: shielded, and not held up by the limit.
+    Cleanup,
+    /// Work that was begun elsewhere, which goes on whatever the limit is (rule U5).
+    Adopted,
+}
+
+impl Role {
+    /// Whether `limit` counts it (rule F6).
+    fn is_limited(self) -> bool {
+        matches!(self, Self::Foreground | Self::Background)
+    }
+
+    /// Whether the scope's work is incomplete if a cancel cut it (rule D6).
+    fn can_be_lost(self) -> bool {
+        matches!(self, Self::Foreground | Self::Cleanup)
+    }
+}
+
+/// See [`Node::add_child`].
+pub(crate) struct Admitted {
+    pub(crate) key: usize,
+    /// It has to wait for its turn (rule F6).
+    pub(crate) waits: bool,
 }
 
 /// How a child task came to its end, as its scope needs to know it.
@@ -145,7 +179,9 @@ impl Node {
             }
             state.children.iter().map(|(_, child)| Arc::clone(&child.node)).collect()
         };
-        for child in background {
+        // Those that wait for a turn come first: the end of another must not start them.
+        let (waiting, running): (Vec<_>, Vec<_>) = background.into_iter().partition(|child| child.waits());
+        for child in waiting.into_iter().chain(running) {
             child.cancel(Cause::Task { at: None });
         }
         self.lock().children.is_empty()
@@ -193,6 +229,7 @@ impl Node {
 
     /// Guests and watchers of a scope that was left learn of it (rule T6).
     fn closed(&self) {
+        self.report_untaken();
         let mut look = Look::new();
         self.collect_below(&mut look);
         // Nobody drives it any more. A waker may own a task, so it must not live as long as the last handle.
@@ -244,18 +281,21 @@ impl Node {
     }
 
     /// Adds a child; `None` if the scope was left (rule F7).
-    pub(crate) fn add_child(&self, node: &Arc<Self>, background: bool) -> Option<usize> {
+    pub(crate) fn add_child(&self, node: &Arc<Self>, role: Role) -> Option<Admitted> {
         let mut state = self.lock();
         if self.has(CLOSED) {
             return None;
         }
-        if background {
+        let limit = state.limit.as_mut().filter(|_| role.is_limited());
+        let holds_slot = limit.map(|limit| limit.take_slot());
+        if role == Role::Background {
             // If its scope has begun to end already, this one must be cancelled, too.
             state.background_cancelled = false;
         } else {
             state.foreground += 1;
         }
-        Some(state.children.insert(Child { node: Arc::clone(node), background }))
+        let child = Child { node: Arc::clone(node), role, holds_slot: holds_slot == Some(true) };
+        Some(Admitted { key: state.children.insert(child), waits: holds_slot == Some(false) })
     }
 
     /// A child has ended, cleanup included.
@@ -263,19 +303,23 @@ impl Node {
         let mut look = Look::new();
         let mut state = self.lock();
         let Some(child) = state.children.try_remove(key) else { return };
-        if !child.background {
+        let lost = end != ChildEnd::Settled && child.role.can_be_lost();
+        state.lost_child |= lost;
+        if child.role != Role::Background {
             state.foreground -= 1;
-            state.lost_child |= end != ChildEnd::Settled;
         }
         let last = state.foreground == 0;
         if last {
             look.wake_all_later(state.waker.clone());
         }
-        let lost = end != ChildEnd::Settled && !child.background;
+        let slot_is_free = child.holds_slot && state.limit.as_mut().is_some_and(|limit| limit.free_slot());
         drop(state);
         if lost {
             self.cut(end == ChildEnd::SoftlyLost, &mut look);
         }
         drop(child);
+        if slot_is_free {
+            self.start_waiting(&mut look);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Extra {
     pub(crate) error: Option<ToldAs>,
     pub(crate) bubble: Option<bool>,
     pub(crate) links: Vec<Arc<Node>>,
+    /// How many children may run at once (rule F6); 0 is refused before there is a node.
+    pub(crate) limit: Option<usize>,
 }
 
 impl Default for Extra {
@@ -32,6 +34,7 @@ impl Default for Extra {
             error: None,
             bubble: None,
             links: Vec::new(),
+            limit: None,
         }
     }
 }

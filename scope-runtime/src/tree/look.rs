@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::Node;
+use super::{Node, Waiting};
+use crate::cause::Cancelled;
 use crate::deadline::Moment;
 
 /// One look at the tree: reads the clock at most once, and wakes after all locks and borrows are released.
@@ -16,6 +17,8 @@ enum Later {
     Wake(Waker),
     /// A parent that was let go: the last one to know a node drops what it holds.
     Release(Arc<Node>),
+    /// A child that waited for its turn never starts, because of a cancel from outside of it or of its own.
+    Refuse(Box<Waiting>, Option<Cancelled>),
 }
 
 impl Look {
@@ -38,6 +41,10 @@ impl Look {
     pub(super) fn release_later(&mut self, node: Option<Arc<Node>>) {
         self.later.extend(node.map(Later::Release));
     }
+
+    pub(super) fn refuse_later(&mut self, waiting: Box<Waiting>, foreign: Option<Cancelled>) {
+        self.later.push(Later::Refuse(waiting, foreign));
+    }
 }
 
 impl Drop for Look {
@@ -55,6 +62,7 @@ fn act(later: Vec<Later>) {
         match act {
             Later::Wake(waker) => waker.wake(),
             Later::Release(node) => drop(node),
+            Later::Refuse(waiting, foreign) => waiting.refuse(foreign),
         }
     }
 }

@@ -36,6 +36,11 @@ async fn blocks() -> Result<u32, Cancelled> {
         scope!(|_| {})?;
         scope!(|s| { s.cancel() })?;
         scope!(fallback = (), { let () = spawn!(async {}).await.unwrap_or(()); });
+        scope!(supervise, limit = 2, |s| {
+            spawn!(skip_if_cancelled, async { Err::<(), _>("told") });
+            let sum = spawn!(in s, async { Ok::<_, String>(1) }).await?.unwrap_or(0);
+            assert_eq!(sum, 1);
+        })?;
     }
     let forever: Result<u32, Cancelled> = scope!(timeout = 0s, { loop { tokio::task::yield_now().await } });
     assert!(forever.is_err());

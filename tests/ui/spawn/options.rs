@@ -9,7 +9,9 @@ async fn place() -> std::io::Result<()> {
     spawn!(name = 5, fetch());
     spawn!(name "x", fetch());
     spawn!(in, fetch());
-    spawn!(skip_if_cancelled, fetch());
+    spawn!(skip_if_cancelled = true, fetch());
+    spawn!(skip_if_canceled, fetch());
+    spawn!(supervise, fetch());
     spawn!(timeout = 3s, fetch());
     spawn!(fallback = 1, fetch());
     Ok(())
