@@ -33,10 +33,10 @@ pub(crate) fn cleanup_lost(node: &Node, dropped: usize) {
     tracing::error!(target: TARGET, scope = %node.who(), dropped, "the runtime shut down before cleanup had run");
 }
 
-pub(crate) fn root_cleanup_lost() {
-    tracing::error!(target: TARGET, "a cleanup that had no scope left was dropped: there is no runtime to run it");
+pub(crate) fn root_work_lost() {
+    tracing::error!(target: TARGET, "a cleanup or an adopted future that had no scope left was dropped: there is no runtime for it");
 }
 
-pub(crate) fn root_cleanup_panicked(message: &str) {
-    tracing::error!(target: TARGET, message, "a cleanup that had no scope left panicked");
+pub(crate) fn root_work_panicked(message: &str) {
+    tracing::error!(target: TARGET, message, "a cleanup or an adopted future that had no scope left panicked");
 }

@@ -152,10 +152,10 @@ pub(crate) fn leave_children_to_root(node: &Arc<Node>) {
     }
 }
 
-/// Runs a cleanup that has no scope left.
-pub(crate) fn run_at_root(origin: Option<&Node>, cleanup: Pin<Box<dyn Future<Output = ()> + Send>>) {
+/// Runs a cleanup, or an adopted future, that has no scope left.
+pub(crate) fn run_at_root(origin: Option<&Node>, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
     let runtime = origin.map_or_else(|| Handle::try_current().ok(), Node::runtime);
-    let at_root = AtRoot { _token: runtime.as_ref().map(token), cleanup: Some(cleanup) };
+    let at_root = AtRoot { _token: runtime.as_ref().map(token), work: Some(work) };
     match runtime {
         Some(runtime) => drop(runtime.spawn(at_root)),
         // There is nothing to run it on: dropping it reports the loss.
@@ -163,9 +163,9 @@ pub(crate) fn run_at_root(origin: Option<&Node>, cleanup: Pin<Box<dyn Future<Out
     }
 }
 
-/// A cleanup at the root: it is counted, and nothing about it is silent.
+/// Work at the root: it is counted, and nothing about it is silent.
 struct AtRoot {
-    cleanup: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _token: Option<TaskTrackerToken>,
 }
 
@@ -173,21 +173,21 @@ impl Future for AtRoot {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(cleanup) = self.cleanup.as_mut() else { return Poll::Ready(()) };
-        let polled = catch_unwind(AssertUnwindSafe(|| cleanup.as_mut().poll(cx)));
+        let Some(work) = self.work.as_mut() else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
         if let Err(payload) = &polled {
-            event::root_cleanup_panicked(&panic_text(&**payload));
+            event::root_work_panicked(&panic_text(&**payload));
         }
         ready!(polled.unwrap_or(Poll::Ready(())));
-        self.cleanup = None;
+        self.work = None;
         Poll::Ready(())
     }
 }
 
 impl Drop for AtRoot {
     fn drop(&mut self) {
-        if self.cleanup.is_some() {
-            event::root_cleanup_lost();
+        if self.work.is_some() {
+            event::root_work_lost();
         }
     }
 }

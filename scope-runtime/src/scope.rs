@@ -18,11 +18,12 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::deadline::Moment;
 use crate::failure::{ChildError, ErrorText, Suppressed};
+use crate::orphan;
 use crate::policy::{FailFast, Policy, Supervise};
 use crate::private::Return;
 use crate::signal;
 use crate::site::{Kind, Site};
-use crate::task::{Child, Closed, Output, Task, spawn_into};
+use crate::task::{Child, Closed, Output, Task, spawn_adopted, spawn_into};
 use crate::tree::{Look, Node};
 
 /// A reference to a scope that can be kept, cloned and sent anywhere.
@@ -306,6 +307,62 @@ impl ScopeHandle {
     /// ```
     pub async fn delivered(&self) {
         Watch { node: &self.node, key: None, done: |node| node.is_delivered() }.await;
+    }
+
+    /// Finishes a future in this scope: the scope waits for it at its boundary (rule U5).
+    ///
+    /// For futures that somebody else drops before they are done, as a server does with the request of a client that
+    /// hung up: whoever owns such a future gives it away in its `Drop`, instead of losing it. It may have been polled
+    /// before, under another scope; from now on it is a child task of this one, under its cancel, deadline and shield
+    /// (rules T1, T2), and what it owes (shields, children, cleanup) is owed by this scope. Calling this cancels nothing:
+    /// to let the future unwind, cancel a scope inside of it.
+    ///
+    /// It counts neither for `limit` nor as lost when it is cancelled (rules D6, F6), and a panic of it fails nobody: it is
+    /// reported at the boundary, like a later failure (rule U5). A scope that was left hands the future to the
+    /// [`root`](crate::root). This never blocks and never panics; without a runtime the future is dropped, and its loss
+    /// reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use scope_runtime::{scope, shield, ScopeHandle};
+    /// use std::{future::Future, pin::Pin, time::Duration};
+    /// use tokio::time::{sleep, timeout};
+    ///
+    /// struct Job {
+    ///     future: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    ///     server: ScopeHandle,
+    /// }
+    ///
+    /// impl Drop for Job {
+    ///     fn drop(&mut self) {
+    ///         self.server.adopt(self.future.take().unwrap());
+    ///     }
+    /// }
+    ///
+    /// let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    /// scope!(|server| {
+    ///     let write = async move {
+    ///         shield!({ sleep(Duration::from_secs(5)).await });
+    ///         tx.send("written").unwrap();
+    ///     };
+    ///     let mut job = Job { future: Some(Box::pin(write)), server: server.handle() };
+    ///     // Something that knows nothing of scopes stops polling it, and drops it:
+    ///     let dropped = timeout(Duration::from_secs(1), job.future.as_mut().unwrap()).await;
+    ///     assert!(dropped.is_err());
+    /// })
+    /// .unwrap();
+    /// assert_eq!(rx.try_recv(), Ok("written"));
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn adopt(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let site = Site::of_call(Kind::Task, "adopted", Location::caller());
+        if let Err(future) = spawn_adopted(&self.node, site, future) {
+            orphan::run_at_root(Some(&self.node), Box::pin(future));
+        }
     }
 
     /// The scope's own deadline, set by `timeout` or `deadline` (rule L1); an enclosing scope may have an earlier one.

@@ -569,10 +569,24 @@ pub(crate) fn spawn_shielded<F>(scope: &Arc<Node>, future: F) -> Result<(), F>
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    spawn_unasked(scope, Child { role: Role::Cleanup, ..Child::new(&GUARD, future) })
+}
+
+/// Spawns a future that had a life before; gives it back if the scope was left, or if there is no runtime.
+pub(crate) fn spawn_adopted<F>(scope: &Arc<Node>, site: &'static Site, future: F) -> Result<(), F>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    spawn_unasked(scope, Child { role: Role::Adopted, supervised: true, ..Child::new(site, future) })
+}
+
+fn spawn_unasked<F>(scope: &Arc<Node>, child: Child<F>) -> Result<(), F>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     if scope.runtime().is_none() {
-        return Err(future);
+        return Err(child.future);
     }
-    let child = Child { role: Role::Cleanup, ..Child::new(&GUARD, future) };
     match spawn_into(scope, child, Output::Value) {
         Ok(_) => Ok(()),
         Err(Closed(future)) => Err(future),

@@ -1,9 +1,11 @@
 //! How the library behaves, one module per topic; the names carry the rule numbers of `docs/semantics.md`.
 
+mod adoption;
 mod causes;
 mod control_flow;
 mod deadlines;
 mod delivery;
+mod hand_over;
 mod handles;
 mod landings;
 mod links;
