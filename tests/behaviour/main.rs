@@ -10,6 +10,7 @@ mod handles;
 mod landings;
 mod links;
 mod misuse;
+mod mixes;
 mod policies;
 mod report;
 mod robustness;
