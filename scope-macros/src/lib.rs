@@ -43,3 +43,24 @@ pub fn __shield(input: TokenStream) -> TokenStream {
 pub fn __spawn(input: TokenStream) -> TokenStream {
     pipeline::spawn_macro(input.into()).into()
 }
+
+/// Called by `scope_runtime::fork!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __fork(input: TokenStream) -> TokenStream {
+    pipeline::fork_macro(input.into()).into()
+}
+
+/// Called by `scope_runtime::race!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __race(input: TokenStream) -> TokenStream {
+    pipeline::race_macro(model::RaceKind::Race, input.into()).into()
+}
+
+/// Called by `scope_runtime::try_join!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __try_join(input: TokenStream) -> TokenStream {
+    pipeline::race_macro(model::RaceKind::TryJoin, input.into()).into()
+}

@@ -47,6 +47,7 @@ pub(crate) enum SiteKind {
     Shield,
     Function,
     Task,
+    Race,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,8 +170,10 @@ pub(crate) struct Facts {
     /// `break`s and `continue`s that leave the block, each target once.
     pub(crate) jumps: Vec<Jump>,
     pub(crate) exits: Exits,
-    /// Whether a `spawn!` was written into this block.
+    /// Whether a `spawn!` or a `fork!` was written into this block.
     pub(crate) spawns: bool,
+    /// How many `fork!`s were: each has a slot of its own.
+    pub(crate) forks: usize,
 }
 
 /// A way out of a block: the body notes its number, and the landing is done behind the boundary.
@@ -198,7 +201,7 @@ pub(crate) struct Function {
     pub(crate) fallback: Option<Box<Fallback>>,
     /// `scope = ident`
     pub(crate) binding: Option<Ident>,
-    /// Whether the body owns its captures. It has to lend them if the fallback speaks of a parameter.
+    /// Whether the body owns its captures. It has to lend them if the fallback speaks of a parameter, or if a fork may.
     pub(crate) owned: bool,
     /// The return type, where the body alone would not say it.
     pub(crate) returns: Option<syn::Type>,
@@ -216,8 +219,13 @@ impl Function {
 /// `spawn!`
 pub(crate) struct Spawn {
     pub(crate) runtime: Runtime,
-    pub(crate) site: Site,
     pub(crate) scope: Into,
+    pub(crate) child: Child,
+}
+
+/// A future that becomes a child.
+pub(crate) struct Child {
+    pub(crate) site: Site,
     pub(crate) name: Option<Expr>,
     pub(crate) background: bool,
     pub(crate) skip_if_cancelled: bool,
@@ -232,4 +240,41 @@ pub(crate) enum Into {
     Block(TokenStream),
     /// `in s`
     Named(Box<Expr>),
+}
+
+/// `fork!`
+pub(crate) struct Fork {
+    pub(crate) runtime: Runtime,
+    /// The slot of this `fork!` in the block around, by its hidden name.
+    pub(crate) slot: TokenStream,
+    pub(crate) child: Child,
+}
+
+/// `race!` or `try_join!`
+pub(crate) struct Race {
+    pub(crate) runtime: Runtime,
+    pub(crate) kind: RaceKind,
+    pub(crate) site: Site,
+    pub(crate) arms: Vec<Arm>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RaceKind {
+    Race,
+    TryJoin,
+}
+
+impl RaceKind {
+    pub(crate) fn called(self) -> &'static str {
+        match self {
+            RaceKind::Race => "race!",
+            RaceKind::TryJoin => "try_join!",
+        }
+    }
+}
+
+pub(crate) struct Arm {
+    pub(crate) child: Child,
+    /// It is a `spawn!`.
+    pub(crate) parallel: bool,
 }

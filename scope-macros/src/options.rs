@@ -33,6 +33,9 @@ pub(crate) enum Place {
     Attribute,
     Scope,
     Spawn,
+    Fork,
+    /// A `spawn!` that is an arm.
+    Arm,
 }
 
 impl Place {
@@ -40,7 +43,8 @@ impl Place {
         match self {
             Place::Attribute => "#[cancel_scope]",
             Place::Scope => "scope!",
-            Place::Spawn => "spawn!",
+            Place::Spawn | Place::Arm => "spawn!",
+            Place::Fork => "fork!",
         }
     }
 }
@@ -54,13 +58,14 @@ pub(crate) struct Entry {
 }
 
 const BOTH: &[Place] = &[Place::Attribute, Place::Scope];
+const ALL: &[Place] = &[Place::Attribute, Place::Scope, Place::Spawn, Place::Fork, Place::Arm];
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Entry] = &[
     Entry { key: Key::Timeout,        name: "timeout",         places: BOTH,                                             example: r#"timeout = "3s""# },
     Entry { key: Key::Deadline,       name: "deadline",        places: BOTH,                                             example: "deadline = instant" },
     Entry { key: Key::Shield,         name: "shield",          places: BOTH,                                             example: "shield" },
-    Entry { key: Key::Name,           name: "name",            places: &[Place::Attribute, Place::Scope, Place::Spawn],  example: r#"name = "fetch""# },
+    Entry { key: Key::Name,           name: "name",            places: ALL,                                              example: r#"name = "fetch""# },
     Entry { key: Key::Grace,          name: "grace",           places: BOTH,                                             example: r#"grace = "3s""# },
     Entry { key: Key::Cooperative,    name: "cooperative",     places: BOTH,                                             example: "cooperative" },
     Entry { key: Key::CleanupTimeout, name: "cleanup_timeout", places: BOTH,                                             example: r#"cleanup_timeout = "3s""# },
@@ -74,8 +79,8 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry { key: Key::Supervise,      name: "supervise",       places: BOTH,                                             example: "supervise" },
     Entry { key: Key::Scope,          name: "scope",           places: &[Place::Attribute],                              example: "scope = s" },
     Entry { key: Key::Crate,          name: "crate",           places: &[Place::Attribute],                              example: "crate = ::scope_runtime" },
-    Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn],                                  example: "background" },
-    Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn],                                example: "skip_if_cancelled" },
+    Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn, Place::Fork],                     example: "background" },
+    Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn, Place::Fork],                                example: "skip_if_cancelled" },
     Entry { key: Key::In,             name: "in",              places: &[Place::Spawn],                                  example: "in s" },
 ];
 

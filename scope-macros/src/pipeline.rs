@@ -1,7 +1,7 @@
 //! One function per macro: parse, check, expand, each step in its own module.
 
 use crate::diagnostics::Diagnostics;
-use crate::model::BlockKind;
+use crate::model::{BlockKind, RaceKind};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, expand, fallback, parse};
 use proc_macro2::{Span, TokenStream};
@@ -29,6 +29,29 @@ pub(crate) fn spawn_macro(input: TokenStream) -> TokenStream {
         Ok(model) => fallback::expression(Some(expand::spawn(&model)), diagnostics),
         Err(future) => fallback::future(future, diagnostics),
     }
+}
+
+/// `fork!`
+pub(crate) fn fork_macro(input: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let place = Span::call_site();
+    let (runtime, written) = parse::runtime(input);
+    let (around, written) = parse::spawn::around(written);
+    let written = parse::spawn::spawn(written, &mut diagnostics);
+    match check::fork(runtime, around, written, place, &mut diagnostics) {
+        Ok(model) => fallback::expression(Some(expand::fork(&model)), diagnostics),
+        Err(future) => fallback::future(future, diagnostics),
+    }
+}
+
+/// `race!` and `try_join!`
+pub(crate) fn race_macro(kind: RaceKind, input: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let (runtime, written) = parse::runtime(input);
+    let expanded = parse::race::arms(written, &mut diagnostics)
+        .and_then(|arms| check::race(kind, runtime, arms, Span::call_site(), &mut diagnostics))
+        .map(|model| expand::race(&model));
+    fallback::expression(expanded, diagnostics)
 }
 
 /// `#[cancel_scope]`

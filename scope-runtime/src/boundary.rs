@@ -24,6 +24,7 @@ use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
+use crate::hosted::Hosted;
 use crate::landing::awaiting;
 use crate::orphan;
 use crate::signal::Signal;
@@ -31,7 +32,7 @@ use crate::tree::{Hold, Look, Node, Origin};
 
 /// Says whether a body's output is an `Err`, and what it says of itself. A type without size, chosen by the expansion:
 /// a function pointer would be carried in every future.
-pub trait Classify<R>: Copy {
+pub trait Classify<R>: Copy + Default {
     /// Whether it is an error.
     fn is_err(self, value: &R) -> bool;
 
@@ -43,7 +44,7 @@ pub trait Classify<R>: Copy {
 }
 
 /// For bodies that end with a mere value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct NeverErr;
 
 impl<R> Classify<R> for NeverErr {
@@ -64,7 +65,7 @@ impl<R> Classify<R> for NeverErr {
 pub enum Left<R> {
     /// The body ended with its enclosing function's value: by `return`, by `?`, or as that function's body.
     Returned(R),
-    /// The same with an error (rule U4).
+    /// The same with an error (rule U4), or a child failed that the boundary polled itself.
     Errored(R),
     /// The body fell off its end, or jumped out of the block.
     Finished,
@@ -159,11 +160,13 @@ impl Timer {
 }
 
 pin_project! {
-    /// A body with its boundary.
+    /// A body with its boundary, and the children that it polls itself.
     #[must_use = "futures do nothing unless they are awaited"]
-    pub struct Block<B: Future, C> {
+    pub struct Block<B: Future, C, H: Hosted<<B as Future>::Output> = ()> {
         #[pin]
         stage: Stage<B, B::Output>,
+        #[pin]
+        hosted: H,
         #[pin]
         timer: Timer,
         // Away while it is on the poll stack, and after the end.
@@ -171,22 +174,28 @@ pin_project! {
         classify: C,
     }
 
-    impl<B: Future, C> PinnedDrop for Block<B, C> {
+    impl<B: Future, C, H: Hosted<<B as Future>::Output>> PinnedDrop for Block<B, C, H> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            drop_from_outside(this.stage, this.frame);
+            drop_from_outside(this.stage, this.hosted, this.frame);
         }
     }
 }
 
 /// The future was dropped by something that is no scope (rule U5), or by a scope after it told that it unwound.
-fn drop_from_outside<B, R>(mut stage: Pin<&mut Stage<B, R>>, frame: &mut Option<Frame>) {
+fn drop_from_outside<B, R, H: Hosted<R>>(
+    mut stage: Pin<&mut Stage<B, R>>,
+    hosted: Pin<&mut H>,
+    frame: &mut Option<Frame>,
+) {
     let mut dropped = Ok(());
     if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
         let _entered = context::enter_for_drop(frame);
         with_stack(context::Stack::begin_drop);
         dropped = drop_body(stage.as_mut());
     }
+    // They leave their work to the scope, which is then adopted with it.
+    dropped = dropped.and(hosted.drop_in_place());
     if let Some(node) = frame.as_ref().and_then(Frame::node) {
         orphan::adopt_from(node, None);
     }
@@ -204,11 +213,18 @@ fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>) -> Result<(), Payload> {
 
 impl<B: Future, C: Classify<B::Output>> Block<B, C> {
     pub(crate) fn new(frame: Frame, body: B, classify: C) -> Self {
+        Self::hosting(frame, body, classify, ())
+    }
+}
+
+impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
+    /// A block with children that it polls itself; the frame has a node then.
+    pub(crate) fn hosting(frame: Frame, body: B, classify: C, hosted: H) -> Self {
         let stage = match frame.is_refused() {
             true => Stage::Ending { end: Some(End::Cut) },
             false => Stage::Body { body },
         };
-        Self { stage, timer: Timer { sleep: None, waker: (0, 0) }, frame: Some(frame), classify }
+        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame: Some(frame), classify }
     }
 
     /// Ends the body before its first poll: a child task that never starts (rule F6). The next poll goes on behind it.
@@ -233,14 +249,14 @@ impl<B: Future, C: Classify<B::Output>> Block<B, C> {
     }
 }
 
-impl<B: Future, C: Classify<B::Output>> Future for Block<B, C> {
+impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Future for Block<B, C, H> {
     type Output = Left<B::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         assert!(this.frame.is_some(), "a scope was polled after it was left");
         let entered = context::enter(this.frame, cx.waker());
-        let polled = poll_entered(this.stage.as_mut(), this.timer.as_mut(), *this.classify, cx);
+        let polled = poll_entered(this.stage, this.hosted, this.timer, *this.classify, cx);
         drop(entered);
         if polled.is_ready()
             && let Some(node) = this.frame.take().as_ref().and_then(Frame::node)
@@ -259,19 +275,26 @@ enum Verdict {
 }
 
 /// Polls what is in the stage, with the frame on the stack.
-fn poll_entered<B: Future, C: Classify<B::Output>>(
+fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     mut stage: Pin<&mut Stage<B, B::Output>>,
+    mut hosted: Pin<&mut H>,
     mut timer: Pin<&mut Timer>,
     classify: C,
     cx: &mut Context<'_>,
 ) -> Poll<Left<B::Output>> {
     if let StageProj::Body { body } = stage.as_mut().project() {
+        hosted.as_mut().poll_before_body(cx);
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let end = match polled {
             Ok(Poll::Ready(value)) => End::Returned(value),
             Err(payload) => End::Panicked(payload),
             Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
-                Verdict::Keep => return Poll::Pending,
+                Verdict::Keep => {
+                    // Behind the look for a cancel: one that comes from these is seen in the next pass, in which the
+                    // body is polled before, as it would be if they were tasks (rule D2).
+                    hosted.poll_behind_body(cx);
+                    return Poll::Pending;
+                }
                 Verdict::Finished => End::Finished,
                 Verdict::Deliver => End::Cut,
             },
@@ -280,12 +303,13 @@ fn poll_entered<B: Future, C: Classify<B::Output>>(
             return Poll::Ready(left);
         }
     }
-    poll_end(stage, timer, cx)
+    poll_end(stage, hosted, timer, cx)
 }
 
 /// Polls what comes behind the body.
-fn poll_end<B, R>(
+fn poll_end<B, R, H: Hosted<R>>(
     mut stage: Pin<&mut Stage<B, R>>,
+    mut hosted: Pin<&mut H>,
     mut timer: Pin<&mut Timer>,
     cx: &mut Context<'_>,
 ) -> Poll<Left<R>> {
@@ -296,6 +320,12 @@ fn poll_end<B, R>(
                     // It was given up as abandoned, and is polled all the same: an orphan does its work, and it keeps
                     // what its body ended with.
                     let orphaned = node.is_orphaned();
+                    if !orphaned {
+                        hosted.as_mut().poll_before_body(cx);
+                        hosted.as_mut().poll_behind_body(cx);
+                    } else if let Err(payload) = hosted.as_mut().drop_in_place() {
+                        node.fail(Failure::panic(node.name(), payload));
+                    }
                     if orphaned && matches!(end, Some(End::Cut)) {
                         let error = node.cancelled_error(&mut Look::new());
                         stage.set(Stage::Left);
@@ -312,7 +342,7 @@ fn poll_end<B, R>(
                     }
                 }
                 let end = end.take().expect("it is taken once");
-                return leave(stage, end, cx.waker());
+                return leave(stage, hosted, end, cx.waker());
             }
             StageProj::Through { under, told } => {
                 let parent = top_node().and_then(|node| node.parent());
@@ -510,7 +540,12 @@ fn origin<R, C: Classify<R>>(classify: C, value: &R) -> Option<Origin> {
 }
 
 /// Combines the four facts (see the module's documentation).
-fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> Poll<Left<R>> {
+fn leave<B, R, H: Hosted<R>>(
+    mut stage: Pin<&mut Stage<B, R>>,
+    hosted: Pin<&mut H>,
+    end: End<R>,
+    waker: &Waker,
+) -> Poll<Left<R>> {
     let node = top_node();
     let taken = node.as_ref().map(|node| node.take_result());
     let mut lost = matches!(end, End::Cut | End::Signalled(_));
@@ -520,6 +555,9 @@ fn leave<B, R>(mut stage: Pin<&mut Stage<B, R>>, end: End<R>, waker: &Waker) -> 
             stage.set(Stage::Left);
             return Poll::Ready(match (failure.kind, end) {
                 (FailureKind::Error(error), _) => Left::Failed(error),
+                (FailureKind::InPlace, _) => {
+                    Left::Errored(hosted.take_failure().expect("it is kept by the child that failed first"))
+                }
                 (FailureKind::Panic(payload), _) => Left::Panicked(payload),
                 (FailureKind::Body, End::Errored(value)) => Left::Errored(value),
                 (FailureKind::Body, _) => unreachable!("the body's own failure is kept as its value"),

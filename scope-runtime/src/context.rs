@@ -371,22 +371,24 @@ impl Stack {
         Some((self.node_at(index), dropping))
     }
 
-    /// The innermost scope: shields and cleanups are looked through; a task or a guest stands for its scope.
+    /// The innermost scope: shields, races and cleanups are looked through; a task or a guest stands for its scope.
     pub(crate) fn current(&mut self) -> Option<Arc<Node>> {
         let mut index = self.top()?;
         loop {
             let frame = &self.0[index].frame;
             match frame.kind() {
                 Kind::Task | Kind::Guest => {
-                    // A shield opens no cancel switch, so it is looked through here, too.
+                    // What opens no cancel switch is looked through here, too: a shield, a race with its arms.
                     let mut scope = frame.node().and_then(|node| node.parent());
-                    while let Some(shield) = scope.take_if(|node| node.site().kind() == Kind::Shield) {
-                        scope = shield.parent();
+                    while let Some(inner) =
+                        scope.take_if(|node| !matches!(node.site().kind(), Kind::Scope | Kind::Function))
+                    {
+                        scope = inner.parent();
                     }
                     return scope;
                 }
                 Kind::Scope | Kind::Function | Kind::Token => return Some(self.node_at(index)),
-                Kind::Shield | Kind::Cleanup => index = index.checked_sub(1)?,
+                Kind::Shield | Kind::Race | Kind::Cleanup => index = index.checked_sub(1)?,
             }
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Failure {
 pub(crate) enum FailureKind {
     /// A fallible child's error, as its own type.
     Error(Box<dyn Any + Send>),
+    /// A fallible child's error, which the boundary keeps with the children that it polls itself.
+    InPlace,
     /// The body ended with an `Err`, which the boundary keeps.
     Body,
     /// A panic, to be resumed.
@@ -36,7 +38,9 @@ impl Failure {
         let (task, text) = (self.task.clone(), self.text.text.clone());
         match self.kind {
             FailureKind::Panic(_) => Cause::TaskPanicked { task, text },
-            FailureKind::Error(_) | FailureKind::Body => Cause::TaskFailed { task, text },
+            FailureKind::Error(_) | FailureKind::InPlace | FailureKind::Body => {
+                Cause::TaskFailed { task, text }
+            }
         }
     }
 
@@ -69,11 +73,11 @@ pub struct ErrorText {
 }
 
 /// The error of a child, as its scope takes it.
-pub(crate) struct ChildError {
+pub struct ChildError<E = Box<dyn Any + Send>> {
     pub(crate) text: ErrorText,
     /// The cancel that it wraps (rule W3).
     pub(crate) signal: Option<Signal>,
-    pub(crate) error: Box<dyn Any + Send>,
+    pub(crate) error: E,
 }
 
 /// A failure that came after the first one of its scope: it did not leave the boundary, but it is not lost (rule F2).

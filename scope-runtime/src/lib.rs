@@ -114,10 +114,13 @@ mod context;
 mod deadline;
 mod event;
 mod failure;
+mod fork;
+mod hosted;
 mod landing;
 mod link;
 mod orphan;
 mod policy;
+mod race;
 mod scope;
 mod signal;
 mod site;
@@ -435,6 +438,21 @@ macro_rules! detach {
 }
 
 /// The code of the pages is compiled and run by the tests.
+#[macro_export]
+macro_rules! fork {
+    ($($t:tt)*) => { $crate::__private::macros::__fork! { [$crate] $($t)* } };
+}
+
+#[macro_export]
+macro_rules! race {
+    ($($t:tt)*) => { $crate::__private::macros::__race! { [$crate] $($t)* } };
+}
+
+#[macro_export]
+macro_rules! try_join {
+    ($($t:tt)*) => { $crate::__private::macros::__try_join! { [$crate] $($t)* } };
+}
+
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]

@@ -21,6 +21,8 @@ use crate::cause::{Cancelled, Cause};
 use crate::context::{self, Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
+use crate::fork::ForkOutput;
+use crate::hosted::Hosted;
 use crate::link::IntoLinks;
 use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
 use crate::scope::FromFailure;
@@ -31,7 +33,9 @@ use crate::tree::{Extra, Node, announce_bubble};
 
 pub use crate::beside::NoWatch;
 pub use crate::boundary::NeverErr;
+pub use crate::fork::{Forks, forks};
 pub use crate::landing::{AwaitSite, at};
+pub use crate::race::{fallible, here, parallel, race, try_join};
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
 pub use crate::task::Child;
@@ -43,7 +47,7 @@ pub use std::time::Duration;
 
 /// The hidden procedural macros behind `scope!` and its friends.
 pub mod macros {
-    pub use scope_macros::{__scope, __shield, __spawn};
+    pub use scope_macros::{__fork, __race, __scope, __shield, __spawn, __try_join};
 }
 
 /// The return type of the enclosing function, as a value that inference can work on.
@@ -270,6 +274,24 @@ where
     Block::new(frame, watch.beside(body), classify)
 }
 
+/// The boundary around a body that forks.
+#[track_caller]
+pub fn block_with_forks<B, C, S, W, H>(
+    options: Options<'_, S, W>,
+    body: B,
+    classify: C,
+    forks: H,
+) -> Block<W::Body<B>, C, H>
+where
+    B: Future,
+    C: Classify<B::Output>,
+    W: Watch,
+    H: Hosted<B::Output>,
+{
+    let (frame, watch) = options.into_frame();
+    Block::hosting(frame, watch.beside(body), classify, forks)
+}
+
 /// The end of a body: raises the frame's flag and never resolves; the boundary drops the body.
 pub fn finish() -> Finish {
     Finish
@@ -402,7 +424,7 @@ macro_rules! readings {
     ($($(#[$doc:meta])* $name:ident: $($bound:path),+; |$error:ident| $text:expr, $source:expr; $signal:expr;)*) => {$(
         $(#[$doc])*
         #[doc(hidden)]
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, Default)]
         pub struct $name;
 
         impl<E: $($bound +)+> Reading<E> for $name {
@@ -434,7 +456,53 @@ macro_rules! readings {
                 value.as_ref().err().and_then(<Self as Reading<E>>::signal)
             }
         }
+
+        impl<T, E: $($bound +)+, R: FromFailure<E>> ForkOutput<Result<T, E>, R, FailFast> for $name {
+            type Value = T;
+
+            fn split(output: Result<T, E>) -> Output<T, R> {
+                may_fail::<Self, T, E, R>(output, R::from_failure)
+            }
+        }
+
+        impl<T, E: $($bound +)+, R> ForkOutput<Result<T, E>, R, Supervise> for $name {
+            type Value = Result<T, E>;
+
+            fn split(output: Result<T, E>) -> Output<Result<T, E>, R> {
+                supervised::<Self, T, E, R>(output)
+            }
+        }
     )*};
+}
+
+impl<T, R, P> ForkOutput<T, R, P> for NeverErr {
+    type Value = T;
+
+    fn split(output: T) -> Output<T, R> {
+        Output::Value(output)
+    }
+}
+
+/// The output of a child that fails its scope (rule F4).
+fn may_fail<L: Reading<E>, T, E, K>(output: Result<T, E>, keep: impl FnOnce(E) -> K) -> Output<T, K> {
+    match output {
+        Ok(value) => Output::Value(value),
+        Err(error) => {
+            let (text, signal) = (L::text(&error), L::signal(&error));
+            Output::Failure(ChildError { text, signal, error: keep(error) })
+        }
+    }
+}
+
+/// The output of a child that does not (rule F5).
+fn supervised<L: Reading<E>, T, E, K>(output: Result<T, E>) -> Output<Result<T, E>, K> {
+    match &output {
+        Ok(_) => Output::Value(output),
+        Err(error) => {
+            let (text, signal) = (L::text(error), L::signal(error));
+            Output::Error { value: output, text, signal }
+        }
+    }
 }
 
 trait Static: 'static {}
@@ -547,9 +615,9 @@ where
 
 /// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off.
 pub mod output {
-    use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, ChildError, Debug, Display, Error};
+    use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, Debug, Display, Error};
     use super::{
-        FailFast, FromFailure, Future, Output, OutputOf, Placed, Reading, Supervise, Task, spawn_plain,
+        FailFast, FromFailure, Future, OutputOf, Placed, Supervise, Task, may_fail, spawn_plain, supervised,
     };
 
     macro_rules! levels {
@@ -574,7 +642,7 @@ pub mod output {
                     R: FromFailure<E>,
                 {
                     child.scope.convert_with::<E>();
-                    child.start(fallible::<$reading, T, E>)
+                    child.start(|output| may_fail::<$reading, _, _, _>(output, |error| Box::new(error) as _))
                 }
             }
 
@@ -595,7 +663,7 @@ pub mod output {
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
                 {
-                    child.start(supervised::<$reading, T, E>)
+                    child.start(supervised::<$reading, _, _, _>)
                 }
             }
         )*};
@@ -607,26 +675,6 @@ pub mod output {
         EndsWithDisplay, HandsOverDisplay: [Display], [&&], AsDisplay;
         EndsWithDebug, HandsOverDebug: [Debug], [&], AsDebug;
         EndsWithResult, HandsOverResult: [Sized], [], AsAny;
-    }
-
-    fn fallible<L: Reading<E>, T, E: Send + 'static>(output: Result<T, E>) -> Output<T> {
-        match output {
-            Ok(value) => Output::Value(value),
-            Err(error) => {
-                let (text, signal) = (L::text(&error), L::signal(&error));
-                Output::Failure(ChildError { text, signal, error: Box::new(error) })
-            }
-        }
-    }
-
-    fn supervised<L: Reading<E>, T, E>(output: Result<T, E>) -> Output<Result<T, E>> {
-        match &output {
-            Ok(_) => Output::Value(output),
-            Err(error) => {
-                let (text, signal) = (L::text(error), L::signal(error));
-                Output::Error { value: output, text, signal }
-            }
-        }
     }
 
     #[doc(hidden)]

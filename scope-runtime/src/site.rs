@@ -41,6 +41,8 @@ pub enum Kind {
     Cleanup,
     /// A call that watches or asks a [`CancelToken`](crate::CancelToken): `run`, `first_of`, `check`.
     Token,
+    /// A `race!` or a `try_join!`.
+    Race,
 }
 
 /// One place in the source: kind, name and location.
@@ -144,6 +146,7 @@ impl Site {
             Kind::Guest => "guest",
             Kind::Cleanup => "cleanup",
             Kind::Token => "token",
+            Kind::Race => "race",
         }
     }
 

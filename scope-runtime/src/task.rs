@@ -1,5 +1,6 @@
 //! Child tasks: how they are spawned, run and awaited (rules F1-F8).
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
@@ -16,6 +17,7 @@ use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
 use crate::failure::{ChildError, ErrorText, Failure, FailureKind, Suppressed, panic_text};
+use crate::private::Return;
 use crate::signal::Signal;
 use crate::site::{Kind, Site};
 use crate::tree::{Admitted, ChildEnd, Go, Look, Node, NodeInit, Origin, Place, Role, Starter, Untaken};
@@ -171,6 +173,18 @@ impl<T> Task<T> {
     pub fn name(&self) -> Cow<'static, str> {
         self.shared.node.name()
     }
+
+    /// The result, if it is there: without a waker, for whoever polls the child as well.
+    pub(crate) fn take_if_done(&self) -> Option<Result<T, Cancelled>> {
+        let mut slot = self.shared.slot();
+        match std::mem::replace(&mut *slot, Slot::Taken) {
+            Slot::Done(result, _) => Some(result),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
 }
 
 impl<T> Future for Task<T> {
@@ -276,7 +290,7 @@ pub struct Child<F> {
 }
 
 impl<F: Future> Child<F> {
-    /// A child from a `spawn!` written at `site`.
+    /// A child from a `spawn!` or a `fork!` written at `site`.
     pub fn new(site: &'static Site, future: F) -> Self {
         let role = Role::Foreground;
         Self { site, future, name: None, role, skip_if_cancelled: false, supervised: false }
@@ -287,6 +301,17 @@ impl<F: Future> Child<F> {
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into().into());
         self
+    }
+
+    /// The same with another future.
+    pub(crate) fn map<G>(self, f: impl FnOnce(F) -> G) -> Child<G> {
+        let Self { site, future, name, role, skip_if_cancelled, supervised } = self;
+        Child { site, future: f(future), name, role, skip_if_cancelled, supervised }
+    }
+
+    /// The type of the output, for the choice between fallible and plain.
+    pub fn output(&self) -> Return<F::Output> {
+        Return::new()
     }
 
     /// The boundary does not wait for it (rule F8).
@@ -305,26 +330,87 @@ impl<F: Future> Child<F> {
 }
 
 /// A child's output as its scope sees it (rules F4, F5).
-pub(crate) enum Output<T> {
+pub enum Output<T, E = Box<dyn Any + Send>> {
+    /// Its handle's value.
     Value(T),
     /// A supervised child's value that is an error: what it says of itself, and the cancel that it wraps.
     Error {
+        /// The value, error and all.
         value: T,
+        /// What the error says.
         text: ErrorText,
+        /// What it wraps.
         signal: Option<Signal>,
     },
     /// An error that fails the scope.
-    Failure(ChildError),
+    Failure(ChildError<E>),
 }
 
-type Convert<O, T> = fn(O) -> Output<T>;
+type Convert<O, T, E> = fn(O) -> Output<T, E>;
+
+/// Where a child's error is kept until the boundary is left.
+pub trait Keep {
+    /// The error.
+    type Error;
+
+    /// Fails the scope, and says how.
+    fn fail(&self, scope: &Node, task: Cow<'static, str>, text: ErrorText, error: Self::Error) -> Cause;
+}
+
+/// In the failure itself, whatever its type.
+pub struct InFailure;
+
+impl Keep for InFailure {
+    type Error = Box<dyn Any + Send>;
+
+    fn fail(&self, scope: &Node, task: Cow<'static, str>, text: ErrorText, error: Self::Error) -> Cause {
+        let failure = Failure { task, text, kind: FailureKind::Error(error) };
+        let cause = failure.cause();
+        scope.fail(failure);
+        cause
+    }
+}
+
+/// Beside the failure, where the boundary knows its type: so it need be neither `Send` nor `'static`.
+pub struct InPlace<E>(Arc<Mutex<Option<E>>>);
+
+impl<E> InPlace<E> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+
+    pub(crate) fn take(&self) -> Option<E> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<E> Clone for InPlace<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E> Keep for InPlace<E> {
+    type Error = E;
+
+    fn fail(&self, scope: &Node, task: Cow<'static, str>, text: ErrorText, error: E) -> Cause {
+        let failure = Failure { task, text, kind: FailureKind::InPlace };
+        let cause = failure.cause();
+        // The boundary can't be left meanwhile: this child has not ended.
+        if scope.fail(failure) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+        cause
+    }
+}
 
 pin_project! {
     /// The user's future: reports a failure the moment it is ready, before the child's cleanup runs (rule F3).
-    struct Body<F: Future, T> {
+    struct Body<F: Future, T, K: Keep> {
         #[pin]
         future: F,
-        convert: Convert<F::Output, T>,
+        convert: Convert<F::Output, T, K::Error>,
+        keep: K,
         supervised: bool,
         scope: Arc<Node>,
         node: Arc<Node>,
@@ -341,46 +427,49 @@ enum Outcome<T> {
     Failed(Cause),
 }
 
-impl<F: Future, T> Future for Body<F, T> {
+impl<F: Future, T, K: Keep> Future for Body<F, T, K> {
     type Output = Outcome<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let convert = *this.convert;
         let polled = match *this.supervised {
             // A panic stays the child's own, and its boundary keeps it.
-            true => Ok(this.future.poll(cx)),
-            false => catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))),
+            true => Ok(this.future.poll(cx).map(convert)),
+            false => catch_unwind(AssertUnwindSafe(|| this.future.poll(cx).map(convert))),
         };
-        let failure = match polled {
-            Ok(polled) => match (this.convert)(ready!(polled)) {
-                Output::Value(value) => return Poll::Ready(Outcome::Value(value)),
-                Output::Error { value, text, signal } => {
-                    if let Some(origin) = signal.and_then(|signal| this.node.origin_of(signal)) {
-                        return Poll::Ready(Outcome::Signalled(origin, Some(value)));
-                    }
+        let output = match polled {
+            Ok(polled) => ready!(polled),
+            Err(payload) => {
+                let failure = Failure::panic(this.node.name(), payload);
+                let cause = failure.cause();
+                this.scope.fail(failure);
+                return Poll::Ready(Outcome::Failed(cause));
+            }
+        };
+        let origin = |signal: Option<Signal>| signal.and_then(|signal| this.node.origin_of(signal));
+        Poll::Ready(match output {
+            Output::Value(value) => Outcome::Value(value),
+            Output::Error { value, text, signal } => match origin(signal) {
+                Some(origin) => Outcome::Signalled(origin, Some(value)),
+                None => {
                     let untaken = this.scope.hold_failure(Suppressed::error(this.node.name(), text));
-                    return Poll::Ready(Outcome::Error(value, untaken));
-                }
-                Output::Failure(ChildError { text, signal, error }) => {
-                    if let Some(origin) = signal.and_then(|signal| this.node.origin_of(signal)) {
-                        return Poll::Ready(Outcome::Signalled(origin, None));
-                    }
-                    Failure { task: this.node.name(), text, kind: FailureKind::Error(error) }
+                    Outcome::Error(value, untaken)
                 }
             },
-            Err(payload) => Failure::panic(this.node.name(), payload),
-        };
-        let cause = failure.cause();
-        this.scope.fail(failure);
-        Poll::Ready(Outcome::Failed(cause))
+            Output::Failure(ChildError { text, signal, error }) => match origin(signal) {
+                Some(origin) => Outcome::Signalled(origin, None),
+                None => Outcome::Failed(this.keep.fail(this.scope, this.node.name(), text, error)),
+            },
+        })
     }
 }
 
 pin_project! {
-    /// What is spawned on the runtime.
-    struct ChildTask<F: Future, T> {
+    /// A child with its own boundary: spawned on the runtime, or polled by its scope.
+    pub struct ChildTask<F: Future, T, K: Keep> {
         #[pin]
-        block: Block<Body<F, T>, NeverErr>,
+        block: Block<Body<F, T, K>, NeverErr>,
         start: Start,
         supervised: bool,
         end: Ending<T>,
@@ -396,6 +485,8 @@ enum Start {
     Never(Option<Cancelled>),
     /// It is ending so.
     Skipped,
+    /// It waits for its turn in the host task (rule F6).
+    Wait(Arc<Turn>),
 }
 
 impl From<Go> for Start {
@@ -407,11 +498,52 @@ impl From<Go> for Start {
     }
 }
 
-/// Tells the handle and the scope how the child ended, exactly once: also when the runtime drops the task.
+/// The turn of a child that its scope polls: who starts it can't take its future along.
+#[derive(Default)]
+struct Turn(Mutex<(Option<Go>, Option<Waker>)>);
+
+impl Turn {
+    /// What was decided, or a note of whom to wake then.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Go> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(go) = state.0.take() {
+            return Poll::Ready(go);
+        }
+        let old = state.1.replace(cx.waker().clone());
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Starter for Arc<Turn> {
+    fn start(self: Box<Self>, go: Go) {
+        let waker = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0 = Some(go);
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Who polls a child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// A task of its own on the runtime.
+    Runtime,
+    /// The host task, which is in the scope.
+    Host,
+}
+
+/// Tells the handle and the scope how the child ended, exactly once: also when its future is dropped.
 struct Ending<T> {
     shared: Arc<Shared<T>>,
     scope: Arc<Node>,
     key: Option<usize>,
+    home: Home,
 }
 
 impl<T> Ending<T> {
@@ -425,18 +557,26 @@ impl<T> Ending<T> {
 impl<T> Drop for Ending<T> {
     fn drop(&mut self) {
         if self.key.is_some() {
-            let cancelled = Cancelled::new(self.shared.node.who(), Cause::Runtime);
+            let cause = match self.home {
+                Home::Runtime => Cause::Runtime,
+                Home::Host => Cause::Dropped,
+            };
+            let cancelled = Cancelled::new(self.shared.node.who(), cause);
             self.end(Err(cancelled), None, ChildEnd::Settled);
         }
     }
 }
 
-impl<F: Future, T> Future for ChildTask<F, T> {
+impl<F: Future, T, K: Keep> Future for ChildTask<F, T, K> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let (node, scope) = (&this.end.shared.node, &this.end.scope);
+        if let Start::Wait(turn) = this.start {
+            let go = ready!(turn.poll(cx));
+            *this.start = go.into();
+        }
         if matches!(this.start, Start::Look) {
             *this.start = node.look_before_start(&mut Look::new()).into();
         }
@@ -491,51 +631,96 @@ impl<F: Future, T> Future for ChildTask<F, T> {
     }
 }
 
+/// Makes a child of the scope of `scope`: its handle, what has to be polled, and whether it has to wait for its turn.
+#[track_caller]
+#[expect(clippy::type_complexity, reason = "a handle and a task")]
+pub(crate) fn child_of<F: Future, T, K: Keep>(
+    scope: &Arc<Node>,
+    child: Child<F>,
+    convert: Convert<F::Output, T, K::Error>,
+    keep: K,
+    home: Home,
+) -> Result<(Task<T>, ChildTask<F, T, K>, bool), Closed<F>> {
+    let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
+    let shield = role == Role::Cleanup;
+    let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
+    node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
+    let Some(Admitted { key, waits }) = scope.add_child(&node, role) else { return Err(Closed(future)) };
+    let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
+    let task = Task { shared: Arc::clone(&shared) };
+    let body = Body { future, convert, keep, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };
+    let child = ChildTask {
+        block: Block::new(Frame::rooted(node), body, NeverErr),
+        start: if skip_if_cancelled { Start::Look } else { Start::Run },
+        supervised,
+        end: Ending { shared, scope: Arc::clone(scope), key: Some(key), home },
+    };
+    Ok((task, child, waits))
+}
+
+/// Makes a child that the boundary of its scope polls.
+#[track_caller]
+#[expect(clippy::type_complexity, reason = "a handle and a task")]
+pub(crate) fn host<F: Future, T, K: Keep>(
+    scope: &Arc<Node>,
+    child: Child<F>,
+    convert: Convert<F::Output, T, K::Error>,
+    keep: K,
+) -> Result<(Task<T>, ChildTask<F, T, K>), Closed<F>> {
+    let (task, mut child, waits) = child_of(scope, child, convert, keep, Home::Host)?;
+    if waits {
+        let turn = Arc::new(Turn::default());
+        child.start = Start::Wait(Arc::clone(&turn));
+        child.wait_for_turn(Box::new(turn));
+    }
+    Ok((task, child))
+}
+
+impl<F: Future, T, K: Keep> ChildTask<F, T, K> {
+    fn wait_for_turn(&self, starter: Box<dyn Starter>) {
+        let key = self.end.key.expect("a child has a place in its scope until it ends");
+        self.end.scope.wait_for_turn(key, &self.end.shared.node, starter);
+    }
+}
+
+/// The runtime that children of `scope` run on.
+#[track_caller]
+pub(crate) fn runtime_of(scope: &Node) -> Handle {
+    scope.runtime().unwrap_or_else(|| {
+        panic!(
+            "a task was spawned into scope \"{}\" outside of a tokio runtime; child tasks run on one",
+            scope.name()
+        )
+    })
+}
+
 /// Spawns a child into the scope of `scope`.
 #[track_caller]
 pub(crate) fn spawn_into<F, T>(
     scope: &Arc<Node>,
     child: Child<F>,
-    convert: Convert<F::Output, T>,
+    convert: Convert<F::Output, T, Box<dyn Any + Send>>,
 ) -> Result<Task<T>, Closed<F>>
 where
     F: Future + Send + 'static,
     T: Send + 'static,
 {
-    let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
-    let shield = role == Role::Cleanup;
-    let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
-    node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
-    let Some(runtime) = scope.runtime() else {
-        panic!(
-            "a task was spawned into scope \"{}\" outside of a tokio runtime; child tasks run on one",
-            scope.name()
-        );
-    };
-    let Some(Admitted { key, waits }) = scope.add_child(&node, role) else { return Err(Closed(future)) };
-    let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
-    let task = Task { shared: Arc::clone(&shared) };
-    let body = Body { future, convert, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };
-    let child = ChildTask {
-        block: Block::new(Frame::rooted(Arc::clone(&node)), body, NeverErr),
-        start: if skip_if_cancelled { Start::Look } else { Start::Run },
-        supervised,
-        end: Ending { shared, scope: Arc::clone(scope), key: Some(key) },
-    };
+    let runtime = runtime_of(scope);
+    let (task, child, waits) = child_of(scope, child, convert, InFailure, Home::Runtime)?;
+    let (key, node) = (child.end.key, Arc::clone(&child.end.shared.node));
+    let look = matches!(child.start, Start::Look);
     let starter = TaskStarter { child, runtime };
-    if waits {
-        scope.wait_for_turn(key, &node, Box::new(starter));
-    } else if skip_if_cancelled {
-        starter.start(node.look_before_start(&mut Look::new()));
-    } else {
-        starter.start(Go::Run);
+    match key {
+        Some(key) if waits => scope.wait_for_turn(key, &node, Box::new(starter)),
+        _ if look => starter.start(node.look_before_start(&mut Look::new())),
+        _ => starter.start(Go::Run),
     }
     Ok(task)
 }
 
 /// A child that may have to wait for its turn.
 struct TaskStarter<F: Future, T> {
-    child: ChildTask<F, T>,
+    child: ChildTask<F, T, InFailure>,
     runtime: Handle,
 }
 

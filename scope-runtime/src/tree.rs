@@ -94,7 +94,7 @@ const NO_BUBBLE: u32 = 1 << 15;
 const WAITING: u32 = 1 << 16;
 
 /// A scope, shield, task or guest as others see it.
-pub(crate) struct Node {
+pub struct Node {
     site: &'static Site,
     extra: Option<Box<Extra>>,
     flags: AtomicU32,

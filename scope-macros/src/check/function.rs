@@ -66,7 +66,8 @@ pub(crate) fn function(
         name: name.unwrap_or_else(|| item.sig.ident.to_string()),
         place: item.sig.ident.span(),
     };
-    let owned = !fallback.as_ref().is_some_and(|fallback| mentions(fallback, &parameters));
+    let owned =
+        facts.forks == 0 && !fallback.as_ref().is_some_and(|fallback| mentions(fallback, &parameters));
     let body = Body { statements, braces, facts };
     let function = Function { runtime, site, settings, fallback, binding, owned, returns, returns_at, body };
     Some(Served { item, shape, function })

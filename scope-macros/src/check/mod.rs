@@ -7,6 +7,7 @@ mod block;
 mod function;
 mod misuse;
 mod options;
+mod race;
 mod spawn;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ mod values;
 
 pub(crate) use block::block;
 pub(crate) use function::{Served, function};
-pub(crate) use spawn::spawn;
+pub(crate) use race::race;
+pub(crate) use spawn::{fork, spawn};

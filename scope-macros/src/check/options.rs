@@ -67,10 +67,18 @@ fn misplaced(key: Key, place: Place) -> String {
         (Key::Crate, _) => {
             format!("`{called}` has no option `{name}`; it finds the crate by the path that it is called by")
         }
+        (Key::In, Place::Fork) => {
+            "a fork belongs to the block that it is written in; drop `in`, or write `spawn!(in s, …)`"
+                .to_owned()
+        }
+        (Key::In, Place::Arm) => "an arm belongs to its race; drop `in`, or spawn in front of it".to_owned(),
+        (Key::Background, Place::Arm) => {
+            "an arm is awaited, or cancelled and awaited; drop `background`, or spawn in front".to_owned()
+        }
         (Key::Background | Key::SkipIfCancelled | Key::In, _) => {
             format!("`{called}` has no option `{name}`; it belongs to `spawn!`")
         }
-        (_, Place::Spawn) => {
+        (_, Place::Spawn | Place::Fork | Place::Arm) => {
             format!(
                 "`{called}` has no option `{name}`; open a scope in the future: `scope!({}, {{ … }})`",
                 key.entry().example

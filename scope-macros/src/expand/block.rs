@@ -22,6 +22,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let new_ret = block.may_return().then(|| quote_spanned!(at=> let #ret = #rt::Return::new(); #pin));
     let own_scope = block.has_children().then_some(&scope);
     let new_scope = own_scope.map(|scope| parts::new_scope(binding, settings, level, scope, &ret, rt));
+    let new_forks = parts::new_forks(&block.body, level, &scope, rt);
     let has_jumps = !block.body.facts.jumps.is_empty();
     let new_jump = has_jumps.then(|| quote_spanned!(at=> let mut #jump = 0u8;));
     let options = options::options(settings, own_scope, rt);
@@ -31,6 +32,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let is_error = parts::is_error(block.body.facts.exits, &ret, rt);
     // The scope itself lives across the await anyway; a reference to it would be kept beside it.
     let owner = names::owner(binding_name, level);
+    let boundary = parts::boundary(&block.body, level, &is_error, rt);
     let settle = match own_scope {
         Some(_) => quote_spanned!(at=> #owner.settle),
         None => quote_spanned!(at=> #rt::settle),
@@ -60,6 +62,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let run = quote_spanned! {at=>
         #new_ret
         #new_scope
+        #new_forks
         #new_jump
         let __options = #options;
         #[allow(clippy::diverging_sub_expression)]
@@ -70,7 +73,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             #finish
         };
         #[allow(clippy::diverging_sub_expression)]
-        let __left = match #settle(#rt::block(__options, __body, #is_error).await) {
+        let __left = match #settle(#boundary.await) {
             #rt::Settled::Finished => #finished,
             #returned
             #rt::Settled::Cancelled(#cancelled) => #on_cancel,

@@ -28,6 +28,7 @@ fn body(function: &Function) -> TokenStream {
     let own_scope = function.has_children().then_some(&scope);
     let new_scope = own_scope
         .map(|scope| parts::new_scope(function.binding.as_ref(), &function.settings, 0, scope, &ret, rt));
+    let new_forks = parts::new_forks(&function.body, 0, &scope, rt);
     let options = options::options(&function.settings, own_scope, rt);
     let capture = function.owned.then(|| quote_spanned!(at=> move));
     let binding = parts::binding(function.binding.as_ref(), &scope);
@@ -36,6 +37,7 @@ fn body(function: &Function) -> TokenStream {
     braced.set_span(at.located_at(function.body.braces));
     let is_error = parts::error_of(&ret, rt);
     let owner = names::owner(function.binding.as_ref(), 0);
+    let boundary = parts::boundary(&function.body, 0, &is_error, rt);
     let settle = match own_scope {
         Some(_) => quote_spanned!(at=> |__left| #owner.settle(__left)),
         None => quote_spanned!(at=> #rt::settle),
@@ -59,10 +61,11 @@ fn body(function: &Function) -> TokenStream {
         let #ret #ty = #rt::Return::new();
         #pin
         #new_scope
+        #new_forks
         let __options = #options;
         let __body = async #capture #braced;
         #[allow(unreachable_code)]
-        let #cancelled = match #settle_fn(#rt::block(__options, __body, #is_error).await, #settle) {
+        let #cancelled = match #settle_fn(#boundary.await, #settle) {
             #rt::Ok(__returned) => return __returned,
             #rt::Err(__cancelled) => __cancelled,
         };

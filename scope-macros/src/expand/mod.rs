@@ -10,9 +10,11 @@ mod function;
 pub(crate) mod names;
 mod options;
 mod parts;
+mod race;
 mod site;
 mod spawn;
 
 pub(crate) use block::block;
 pub(crate) use function::function;
-pub(crate) use spawn::spawn;
+pub(crate) use race::race;
+pub(crate) use spawn::{fork, spawn};

@@ -7,6 +7,11 @@ pub(crate) fn scope(level: usize) -> Ident {
     local("scope", level)
 }
 
+/// The forks of one `fork!` of the block.
+pub(crate) fn forks(level: usize, number: usize) -> Ident {
+    format_ident!("__forks{level}_{number}", span = Span::mixed_site())
+}
+
 pub(crate) fn jump(level: usize) -> Ident {
     local("jump", level)
 }

@@ -1,7 +1,7 @@
 //! What blocks and functions have in common.
 
 use super::names;
-use crate::model::{Exits, Fallback, Setting};
+use crate::model::{Body, Exits, Fallback, Setting};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::{Pat, Stmt};
@@ -40,6 +40,31 @@ pub(super) fn new_scope(
     let supervise = settings.iter().any(|setting| matches!(setting, Setting::Supervise));
     let new = Ident::new(if supervise { "supervise" } else { "new" }, at);
     quote_spanned!(at=> let #owner = #rt::Scope::#new(&__SITE, #ret); let #scope = #borrowed;)
+}
+
+/// The slots of the forks, one for each `fork!`: declared in front of the body, so that forks may borrow what the body
+/// may.
+pub(super) fn new_forks(body: &Body, level: usize, scope: &Ident, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
+    (0..body.facts.forks)
+        .map(|number| {
+            let slot = names::forks(level, number);
+            quote_spanned!(at=> let #slot = &#rt::Forks::new(#scope);)
+        })
+        .collect()
+}
+
+/// The call that puts the boundary around the body.
+pub(super) fn boundary(body: &Body, level: usize, is_error: &TokenStream, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
+    if body.facts.forks == 0 {
+        return quote_spanned!(at=> #rt::block(__options, __body, #is_error));
+    }
+    let forks = (0..body.facts.forks).rev().fold(quote_spanned!(at=> ()), |others, number| {
+        let slot = names::forks(level, number);
+        quote_spanned!(at=> #rt::forks(#slot, #others))
+    });
+    quote_spanned!(at=> #rt::block_with_forks(__options, __body, #is_error, #forks))
 }
 
 /// `|s|`: the user's name for the scope. Reborrowed, so that the body captures the scope and not our reference to it.

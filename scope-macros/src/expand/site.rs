@@ -6,11 +6,18 @@ use quote::quote_spanned;
 
 pub(super) fn site(site: &Site, rt: &TokenStream) -> TokenStream {
     let at = Span::mixed_site();
+    named(&quote_spanned!(at=> __SITE), site, rt)
+}
+
+/// The same under a name of its own.
+pub(super) fn named(called: &TokenStream, site: &Site, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
     let kind = match site.kind {
         SiteKind::Scope => quote_spanned!(at=> Scope),
         SiteKind::Shield => quote_spanned!(at=> Shield),
         SiteKind::Function => quote_spanned!(at=> Function),
         SiteKind::Task => quote_spanned!(at=> Task),
+        SiteKind::Race => quote_spanned!(at=> Race),
     };
     let name = &site.name;
     // These tell the place of the outermost macro around them. With the user's own span there is none, so a block
@@ -22,6 +29,6 @@ pub(super) fn site(site: &Site, rt: &TokenStream) -> TokenStream {
         quote_spanned!(site.place=> ::core::module_path!()),
     ];
     quote_spanned! {at=>
-        static __SITE: #rt::Site = #rt::Site::new(#rt::Kind::#kind, #name, #file, #line, #column, #module);
+        static #called: #rt::Site = #rt::Site::new(#rt::Kind::#kind, #name, #file, #line, #column, #module);
     }
 }

@@ -6,6 +6,7 @@ mod form;
 pub(crate) mod item;
 pub(crate) mod list;
 pub(crate) mod macros;
+pub(crate) mod race;
 pub(crate) mod spawn;
 
 use crate::model::Runtime;

@@ -1,4 +1,4 @@
-//! The input of `spawn!`: options, and the future at the end.
+//! The input of `spawn!` and `fork!`: options, and the future at the end.
 
 use super::list::{self, Element, Subject};
 use crate::diagnostics::Diagnostics;
@@ -9,10 +9,10 @@ use syn::{Expr, Ident, Lit, Token};
 
 /// What the walk over the surrounding block noted in front of the user's tokens.
 pub(crate) enum Around {
-    /// `@scope (scope)`: written in a block's body.
-    Scope(TokenStream),
-    /// `@nested`: written in the future of another `spawn!`.
-    Spawn,
+    /// `@scope (scope)`: written in a block's body. For `fork!`, the name is that of its slot.
+    Block(TokenStream),
+    /// `@nested (spawned)`: written in the future of another child.
+    Child(String),
     /// Nothing: no block has seen it.
     Nothing,
 }
@@ -23,10 +23,12 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
         [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(scope), ..]
             if at.as_char() == '@' && word == "scope" =>
         {
-            (Around::Scope(scope.stream()), 3)
+            (Around::Block(scope.stream()), 3)
         }
-        [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "nested" => {
-            (Around::Spawn, 2)
+        [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(how), ..]
+            if at.as_char() == '@' && word == "nested" =>
+        {
+            (Around::Child(how.stream().to_string()), 3)
         }
         _ => (Around::Nothing, 0),
     };

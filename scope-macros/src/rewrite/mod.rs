@@ -2,9 +2,9 @@
 //! runtime in their place.
 //!
 //! Invariants:
-//! 1. Code is changed in four places only: a jump that leaves the block, a `spawn!`, a nested `scope!` or `shield!`, and
-//!    what stands in front of an `.await`.
-//! 2. A closure, an async block or an item is a wall for control flow; for `spawn!`, an item only.
+//! 1. Code is changed in four places only: a jump that leaves the block, a `spawn!` or `fork!`, a nested `scope!` or
+//!    `shield!`, and what stands in front of an `.await`.
+//! 2. A closure, an async block or an item is a wall for control flow; for `spawn!` and `fork!`, an item only.
 //! 3. Nothing is judged here: what looks wrong is noted as a [`Misuse`].
 
 mod awaits;
@@ -24,6 +24,7 @@ pub(crate) use endless::is_endless;
 use flow::{Flow, Frame};
 use proc_macro2::Span;
 use quote::quote_spanned;
+use spawns::Start;
 use std::mem;
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
@@ -81,7 +82,7 @@ pub(crate) fn body(
         around,
         diagnostics,
         flow,
-        in_spawn: false,
+        in_child: None,
         in_macro: false,
         walls: 0,
         facts: Facts::default(),
@@ -98,7 +99,7 @@ struct Walk<'a> {
     diagnostics: &'a mut Diagnostics,
     flow: Flow,
     /// Whether this code runs in a child, which `spawn!` has no scope for.
-    in_spawn: bool,
+    in_child: Option<Start>,
     /// Whether this code is the argument of a macro that may mean something else by it.
     in_macro: bool,
     /// How many closures and async blocks are around.
@@ -223,7 +224,8 @@ impl VisitMut for Walk<'_> {
     fn visit_macro_mut(&mut self, mac: &mut Macro) {
         let Some(name) = mac.path.segments.last().map(|segment| segment.ident.to_string()) else { return };
         match (name.as_str(), self.around.boundary) {
-            ("spawn", _) => self.spawn(mac),
+            ("spawn", _) => self.child(mac, Start::Spawn),
+            ("fork", _) => self.child(mac, Start::Fork),
             ("scope" | "shield", Boundary::Final) => {}
             ("scope" | "shield", Boundary::Crossed) => self.nested(mac, &name),
             _ => self.other_macro(mac, &name),

@@ -33,6 +33,7 @@ const TRANSPARENT: &[&str] = &[
     "error_span",
     "event",
     "file",
+    "fork",
     "format",
     "format_args",
     "include",
@@ -50,6 +51,7 @@ const TRANSPARENT: &[&str] = &[
     "pin",
     "print",
     "println",
+    "race",
     "scope",
     "select",
     "select_biased",
@@ -139,7 +141,7 @@ impl Scan {
                     match word.as_str() {
                         "loop" | "while" | "for" => loop_next = true,
                         "return" => self.exits = true,
-                        "spawn" | "scope" | "shield" => self.words = true,
+                        "fork" | "scope" | "shield" | "spawn" => self.words = true,
                         "break" | "continue" => self.jump(word, tree.span(), &trees[index + 1..], in_loop),
                         _ => {}
                     }

@@ -1,4 +1,4 @@
-//! Tells each `spawn!` its scope. Hygiene hides the scope from the macro itself.
+//! Tells each `spawn!` its scope, and each `fork!` its slot. Hygiene hides them from the macros themselves.
 
 use super::Walk;
 use crate::diagnostics::Diagnostics;
@@ -6,18 +6,34 @@ use crate::expand::names;
 use crate::options::Key;
 use crate::parse::list::{Element, Value};
 use crate::parse::spawn::{self, RawFuture};
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
-use std::mem;
 use syn::Macro;
 use syn::visit_mut::VisitMut as _;
 
+/// What starts a child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Spawn,
+    Fork,
+}
+
+impl Start {
+    /// What the child's future is called in messages.
+    fn how(self) -> &'static str {
+        match self {
+            Start::Spawn => "spawned",
+            Start::Fork => "forked",
+        }
+    }
+}
+
 impl Walk<'_> {
-    pub(super) fn spawn(&mut self, mac: &mut Macro) {
+    pub(super) fn child(&mut self, mac: &mut Macro, start: Start) {
         if is_marked(&mac.tokens) {
             return;
         }
-        // What can't be read is left as it is: `spawn!` itself will say what is wrong with it.
+        // What can't be read is left as it is: the macro itself will say what is wrong with it.
         let mut unreadable = Diagnostics::default();
         let mut elements = spawn::spawn(mac.tokens.clone(), &mut unreadable);
         let mut names_scope = false;
@@ -31,9 +47,9 @@ impl Walk<'_> {
                         }
                     }
                     Element::Subject(RawFuture(future)) => {
-                        let outer = mem::replace(&mut self.in_spawn, true);
+                        let outer = self.in_child.replace(start);
                         self.visit_expr_mut(future);
-                        self.in_spawn = outer;
+                        self.in_child = outer;
                     }
                     Element::Unreadable => {}
                 }
@@ -48,12 +64,19 @@ impl Walk<'_> {
         let tokens = &mac.tokens;
         if names_scope {
             // It says itself where it belongs.
-        } else if self.in_spawn {
-            mac.tokens = quote!(@nested #tokens);
+        } else if let Some(child) = self.in_child {
+            let how = Ident::new(child.how(), Span::call_site());
+            mac.tokens = quote!(@nested (#how) #tokens);
         } else {
             self.facts.spawns = true;
-            let scope = names::scope(self.around.level);
-            mac.tokens = quote!(@scope (#scope) #tokens);
+            let name = match start {
+                Start::Spawn => names::scope(self.around.level),
+                Start::Fork => {
+                    self.facts.forks += 1;
+                    names::forks(self.around.level, self.facts.forks - 1)
+                }
+            };
+            mac.tokens = quote!(@scope (#name) #tokens);
         }
     }
 }

@@ -166,25 +166,34 @@ impl Node {
 
     /// Cancels the background children once nothing else is left (rule F8); true if there is nothing to wait for.
     pub(crate) fn children_done(&self) -> bool {
-        let background: Vec<_> = {
-            let mut state = self.lock();
+        {
+            let state = self.lock();
             if state.foreground > 0 {
                 return false;
             }
             if state.children.is_empty() {
                 return true;
             }
+        }
+        self.cancel_background();
+        self.lock().children.is_empty()
+    }
+
+    /// Cancels the background children that have not been cancelled yet.
+    pub(crate) fn cancel_background(&self) {
+        let background: Vec<_> = {
+            let mut state = self.lock();
             if std::mem::replace(&mut state.background_cancelled, true) {
-                return false;
+                return;
             }
-            state.children.iter().map(|(_, child)| Arc::clone(&child.node)).collect()
+            let background = state.children.iter().filter(|(_, child)| child.role == Role::Background);
+            background.map(|(_, child)| Arc::clone(&child.node)).collect()
         };
         // Those that wait for a turn come first: the end of another must not start them.
         let (waiting, running): (Vec<_>, Vec<_>) = background.into_iter().partition(|child| child.waits());
         for child in waiting.into_iter().chain(running) {
             child.cancel(Cause::Task { at: None });
         }
-        self.lock().children.is_empty()
     }
 
     /// Closes the scope if nothing is left to do.

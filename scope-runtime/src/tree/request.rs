@@ -160,8 +160,9 @@ impl Node {
         if first { Requested::First } else { Requested::Again }
     }
 
-    /// Takes note of a failure: the first one cancels the scope and leaves it, later ones are reported (rule F2).
-    pub(crate) fn fail(&self, failure: Failure) {
+    /// Takes note of a failure: the first one cancels the scope and leaves it, later ones are reported (rule F2). True
+    /// if it is the first.
+    pub(crate) fn fail(&self, failure: Failure) -> bool {
         let mut look = Look::new();
         self.expire_if_due(&mut look);
         let now = if self.grace().is_zero() { Moment::NEVER } else { look.now() };
@@ -169,7 +170,7 @@ impl Node {
         if state.failure.is_some() || self.has(CLOSED | ORPHANED) {
             drop(state);
             self.suppress(&failure);
-            return;
+            return false;
         }
         let first = state.cause.is_none();
         if first {
@@ -184,6 +185,7 @@ impl Node {
             self.follow_links(&mut look);
             self.bubble_up(&mut look);
         }
+        true
     }
 
     /// Notices a passed deadline (rule L5), whether or not a timer fired.
@@ -236,7 +238,7 @@ impl Node {
 
     /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4), a soft one if that
     /// is all that was seen.
-    pub(super) fn cut(&self, softly: bool, look: &mut Look) {
+    pub(crate) fn cut(&self, softly: bool, look: &mut Look) {
         let flag = if softly { SOFT_CUT } else { CUT };
         let first = self.raise(flag) & (flag | CUT) == 0;
         // Where the cancel is visible without this flag, whoever made it visible has woken all below, or will: else the

@@ -1,0 +1,94 @@
+//! `race!` and `try_join!`
+
+use super::{site, spawn};
+use crate::model::{Arm, Race, RaceKind};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote_spanned};
+use syn::spanned::Spanned as _;
+
+pub(crate) fn race(race: &Race) -> TokenStream {
+    let at = Span::mixed_site();
+    let rt = &race.runtime.as_written();
+    let site = site::site(&race.site, rt);
+    let sites =
+        race.arms.iter().enumerate().map(|(number, arm)| site::named(&arm_site(number), &arm.child.site, rt));
+    let arms = race.arms.iter().enumerate().rev().fold(quote_spanned!(at=> ()), |others, (number, arm)| {
+        let arm = self::arm(race, arm, number);
+        quote_spanned!(at=> (#arm, #others))
+    });
+    let left = match race.kind {
+        RaceKind::Race => raced(rt),
+        RaceKind::TryJoin => joined(race.arms.len(), rt),
+    };
+    // What the arms' expressions borrow from lives until the race is over, and no longer.
+    let run = quote_spanned!(at=> let __left = match #arms { __arms => { #left } }; __left);
+    let run = match race.kind {
+        RaceKind::Race => run,
+        // The branch that comes first tells the error's type, if the code around knows it: the arms may not.
+        RaceKind::TryJoin => {
+            quote_spanned!(at=> if false { #rt::Err(__output.never()) } else { #run })
+        }
+    };
+    quote_spanned! {at=>
+        {
+            #site
+            #(#sites)*
+            let __output = #rt::Return::new();
+            #run
+        }
+    }
+}
+
+fn arm_site(number: usize) -> TokenStream {
+    let name = format_ident!("__SITE{number}", span = Span::mixed_site());
+    quote_spanned!(Span::mixed_site()=> #name)
+}
+
+/// An arm of the wrong type is to be blamed itself.
+fn arm(race: &Race, arm: &Arm, number: usize) -> TokenStream {
+    let at = Span::mixed_site().located_at(arm.child.future.span());
+    let rt = &race.runtime.private(at);
+    let site = arm_site(number);
+    let output = match race.kind {
+        RaceKind::Race => quote_spanned!(at=> __output),
+        RaceKind::TryJoin => quote_spanned!(at=> #rt::fallible(__output)),
+    };
+    if arm.parallel {
+        let child = spawn::child(&arm.child, &site, at, rt);
+        quote_spanned!(at=> #rt::parallel(#output, #child))
+    } else {
+        let future = &arm.child.future;
+        quote_spanned!(at=> #rt::here(#output, &#site, #future))
+    }
+}
+
+/// Of a type that may not be known to the end it is asked only whether it is a `Result`.
+fn raced(rt: &TokenStream) -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        let __kind = {
+            #[allow(unused_imports)]
+            use #rt::classify::{ReturnsAny as _, ReturnsResult as _};
+            (&__output).classify()
+        };
+        #rt::race(&__SITE, __arms, __kind).await
+    }
+}
+
+/// The values as a tuple; of the error it is asked what it can say of itself.
+fn joined(count: usize, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site();
+    let values: Vec<Ident> = (0..count).map(|number| format_ident!("__value{number}", span = at)).collect();
+    let pairs =
+        values.iter().rev().fold(quote_spanned!(at=> ()), |rest, value| quote_spanned!(at=> (#value, #rest)));
+    quote_spanned! {at=>
+        let __kind = {
+            #[allow(unused_imports)]
+            use #rt::classify::*;
+            (&&&&&#rt::fallible::<(), _>(__output)).classify()
+        };
+        match #rt::try_join(&__SITE, __output, __arms, __kind).await {
+            #rt::Ok(#pairs) => #rt::Ok((#(#values,)*)),
+            #rt::Err(__error) => #rt::Err(__error),
+        }
+    }
+}

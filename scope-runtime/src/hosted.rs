@@ -1,0 +1,102 @@
+//! Children that live in the host task: their boundary polls them itself.
+//!
+//! A boundary has them as one value of a type of its own, a list of pairs that ends with `()`: so the future around
+//! stays `Send` exactly when they are, they may borrow, and a boundary without them carries nothing.
+
+use std::pin::Pin;
+use std::task::Context;
+
+use pin_project_lite::pin_project;
+
+use crate::failure::Payload;
+
+/// The children that a boundary polls; `R` is what its body ends with.
+pub trait Hosted<R> {
+    /// Polls those that the body is about: their results are there before the boundary looks for a cancel (rule D2).
+    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>);
+
+    /// Polls those that the body has started, the ones of this pass included (rule D1).
+    fn poll_behind_body(self: Pin<&mut Self>, cx: &mut Context<'_>);
+
+    /// Whether one was started that was not polled yet.
+    fn has_new(&self) -> bool {
+        false
+    }
+
+    /// The error of the one that failed first, as the body would have returned it.
+    fn take_failure(self: Pin<&mut Self>) -> Option<R>;
+
+    /// Drops what is left (rule U5).
+    fn drop_in_place(self: Pin<&mut Self>) -> Result<(), Payload>;
+}
+
+impl<R> Hosted<R> for () {
+    fn poll_before_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
+
+    fn poll_behind_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
+
+    fn take_failure(self: Pin<&mut Self>) -> Option<R> {
+        None
+    }
+
+    fn drop_in_place(self: Pin<&mut Self>) -> Result<(), Payload> {
+        Ok(())
+    }
+}
+
+pin_project! {
+    /// One kind of children, and the others.
+    pub struct And<A, B> {
+        #[pin]
+        first: A,
+        #[pin]
+        rest: B,
+    }
+}
+
+impl<A, B> And<A, B> {
+    pub(crate) fn new(first: A, rest: B) -> Self {
+        Self { first, rest }
+    }
+}
+
+impl<R, A: Hosted<R>, B: Hosted<R>> Hosted<R> for And<A, B> {
+    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let this = self.project();
+        this.first.poll_before_body(cx);
+        this.rest.poll_before_body(cx);
+    }
+
+    fn poll_behind_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let mut this = self.project();
+        loop {
+            this.first.as_mut().poll_behind_body(cx);
+            this.rest.as_mut().poll_behind_body(cx);
+            // The others may have started one of these.
+            if !this.first.has_new() {
+                return;
+            }
+        }
+    }
+
+    fn has_new(&self) -> bool {
+        self.first.has_new() || self.rest.has_new()
+    }
+
+    fn take_failure(self: Pin<&mut Self>) -> Option<R> {
+        let this = self.project();
+        this.first.take_failure().or_else(|| this.rest.take_failure())
+    }
+
+    fn drop_in_place(self: Pin<&mut Self>) -> Result<(), Payload> {
+        let mut this = self.project();
+        let mut dropped = Ok(());
+        loop {
+            let first = this.first.as_mut().drop_in_place();
+            dropped = dropped.and(first).and(this.rest.as_mut().drop_in_place());
+            if !this.first.has_new() {
+                return dropped;
+            }
+        }
+    }
+}
