@@ -646,6 +646,7 @@ pub(crate) fn child_of<F: Future, T, K: Keep>(
     let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
     node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
     let Some(Admitted { key, waits }) = scope.add_child(&node, role) else { return Err(Closed(future)) };
+    let Some(key) = scope.add_child(&node, background, home) else { return Err(Closed(future)) };
     let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
     let task = Task { shared: Arc::clone(&shared) };
     let body = Body { future, convert, keep, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };

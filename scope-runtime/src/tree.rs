@@ -123,6 +123,7 @@ pub(crate) struct State {
     children: Slab<Child>,
     foreground: usize,
     background_cancelled: bool,
+    boundary_gone: bool,
     lost_child: bool,
     failure: Option<Failure>,
     suppressed: Vec<Suppressed>,

@@ -1,6 +1,6 @@
 //! The interpreter: a program becomes futures of the library under test, on its public API only.
 //!
-//! One tokio task per `task`, on a current-thread runtime with paused time. What each entry of the trace
+//! One tokio task, or one fork, per `task`, on a current-thread runtime with paused time. What each entry of the trace
 //! is reported from:
 //!
 //! - `enter` is the first line of a scope's body, `task_start` that of a task's future.
@@ -11,15 +11,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{self, Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use scope_runtime::{Cancelled, ScopeHandle, Spawner, current, defer, effective_deadline, root, scope};
+use scope_runtime::{
+    Cancelled, ScopeHandle, Spawner, current, defer, effective_deadline, fork, root, scope, shield,
+};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, WeakUnboundedSender};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -41,11 +44,13 @@ pub enum Way {
     Handles,
     /// With every statement polled inside a [`FuturesUnordered`], which gives inner futures its own wakers.
     SubExecutor,
+    /// With forks in the place of spawned tasks: all of the program is one tokio task.
+    Forks,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AsIs, Self::Handles, Self::SubExecutor];
+    pub const ALL: [Self; 4] = [Self::AsIs, Self::Handles, Self::SubExecutor, Self::Forks];
 }
 
 impl fmt::Display for Way {
@@ -54,6 +59,7 @@ impl fmt::Display for Way {
             Self::AsIs => "as it is",
             Self::Handles => "with handles",
             Self::SubExecutor => "in a sub-executor",
+            Self::Forks => "with forks",
         })
     }
 }
@@ -95,7 +101,7 @@ impl fmt::Display for Broken {
 ///
 /// The program hangs, panics, or leaves something running.
 pub fn run(program: &Arc<Program>, way: Way) -> Result<Trace, Broken> {
-    let (done, ended) = mpsc::channel();
+    let (done, ended) = sync::mpsc::channel();
     let program = Arc::clone(program);
     let thread = thread::spawn(move || {
         // The receiver is gone only if the time was up.
@@ -104,8 +110,8 @@ pub fn run(program: &Arc<Program>, way: Way) -> Result<Trace, Broken> {
     match ended.recv_timeout(REAL_LIMIT) {
         Ok(result) => result,
         // A thread can't be stopped: it spins until the process ends.
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(Broken::Spin),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Broken::Panic(panic_message(thread))),
+        Err(sync::mpsc::RecvTimeoutError::Timeout) => Err(Broken::Spin),
+        Err(sync::mpsc::RecvTimeoutError::Disconnected) => Err(Broken::Panic(panic_message(thread))),
     }
 }
 
@@ -214,7 +220,33 @@ impl<'a> How<'a> {
 struct Open {
     id: Arc<str>,
     handle: Option<ScopeHandle>,
-    spawner: Option<Spawner<Raised>>,
+    nursery: Option<Children>,
+}
+
+/// How a nursery gets its children.
+#[derive(Clone)]
+enum Children {
+    Spawned(Spawner<Raised>),
+    /// A fork is written in its block, so the futures are sent there. The body and the children keep this open.
+    Forked(WeakUnboundedSender<BoxFuture<'static, Result<(), Raised>>>),
+}
+
+impl Children {
+    /// Starts a child; false if the nursery was left.
+    fn start(&self, child: impl Future<Output = Result<(), Raised>> + Send + 'static) -> bool {
+        match self {
+            Self::Spawned(spawner) => spawner.spawn(child).is_ok(),
+            Self::Forked(queue) => queue.upgrade().is_some_and(|queue| {
+                let open = queue.clone();
+                let child = async move {
+                    let result = child.await;
+                    drop(open);
+                    result
+                };
+                queue.send(Box::pin(child)).is_ok()
+            }),
+        }
+    }
 }
 
 /// A task at one place of its program: who it is and what it sees.
@@ -325,7 +357,7 @@ impl Task {
             if self.takes_handle(scope.named) {
                 handle.get_or_init(current);
             }
-            let open = Open { id: Arc::clone(&scope.id), handle: handle.get().cloned(), spawner: None };
+            let open = Open { id: Arc::clone(&scope.id), handle: handle.get().cloned(), nursery: None };
             self.enter(open).block(&scope.body).await?;
         }))
     }
@@ -333,18 +365,47 @@ impl Task {
     async fn nursery(&self, nursery: &Nursery) -> Result<(), Raised> {
         let exit = |how: How<'_>| self.exit(&nursery.id, how, None);
         let through = OnDrop::new(|| exit(How::Through));
-        let left = self.nursery_boundary(nursery).await;
+        let left = match self.world.way {
+            Way::Forks => self.nursery_of_forks(nursery).await,
+            Way::AsIs | Way::Handles | Way::SubExecutor => self.nursery_of_tasks(nursery).await,
+        };
         through.disarm();
         exit(How::of(&left));
         left.map(drop)
     }
 
-    async fn nursery_boundary(&self, nursery: &Nursery) -> Left {
+    async fn nursery_of_tasks(&self, nursery: &Nursery) -> Left {
         Ok(scope!(|s| {
-            let handle = self.takes_handle(nursery.named).then(|| s.handle());
-            let open = Open { id: Arc::clone(&nursery.id), handle, spawner: Some(s.spawner()) };
-            self.enter(open).block(&nursery.body).await?;
+            self.nursery_body(nursery, s.handle(), Children::Spawned(s.spawner())).await?;
         }))
+    }
+
+    async fn nursery_of_forks(&self, nursery: &Nursery) -> Left {
+        let (open, mut queue) = mpsc::unbounded_channel();
+        Ok(scope!(|s| {
+            let open = open;
+            let start = |child: BoxFuture<'static, Result<(), Raised>>| fork!(child);
+            // Whatever is cancelled, it goes on until the body and all children are gone.
+            fork!(background, async move {
+                shield!({
+                    while let Some(child) = queue.recv().await {
+                        start(child);
+                    }
+                });
+            });
+            self.nursery_body(nursery, s.handle(), Children::Forked(open.downgrade())).await?;
+        }))
+    }
+
+    async fn nursery_body(
+        &self,
+        nursery: &Nursery,
+        handle: ScopeHandle,
+        children: Children,
+    ) -> Result<(), Raised> {
+        let handle = self.takes_handle(nursery.named).then_some(handle);
+        let open = Open { id: Arc::clone(&nursery.id), handle, nursery: Some(children) };
+        self.enter(open).block(&nursery.body).await
     }
 
     /// The cleanup has a scope of its own: registered with the enclosing one, it would run behind that
@@ -364,10 +425,10 @@ impl Task {
     }
 
     fn spawn(&self, nursery: Visible, name: &Arc<str>, body: &Block) {
-        let spawner = self.visible[nursery.0].spawner.as_ref().expect("the parser looked: this is a nursery");
+        let nursery = self.visible[nursery.0].nursery.as_ref().expect("the parser looked: this is a nursery");
         let child = Self { name: Arc::clone(name), ..self.clone() };
         let body = Arc::clone(body);
-        if spawner.spawn(async move { child.run(&body).await }).is_err() {
+        if !nursery.start(async move { child.run(&body).await }) {
             self.record("spawn_refused", json!(**name));
         }
     }

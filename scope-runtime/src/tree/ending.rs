@@ -7,10 +7,12 @@ use std::task::Waker;
 
 use super::{
     CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, HARD, Look, Node, ORPHANED, Origin, SOFT_CUT, STOPPED,
+    State,
 };
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::{CleanupItem, Running};
 use crate::failure::{Failure, Suppressed};
+use crate::task::Home;
 
 /// A child task, or an adopted orphan.
 pub(super) struct Child {
@@ -50,6 +52,17 @@ pub(crate) struct Admitted {
     pub(crate) key: usize,
     /// It has to wait for its turn (rule F6).
     pub(crate) waits: bool,
+    background: bool,
+    /// Whether the boundary itself polls it.
+    pub(super) home: Home,
+impl State {
+    /// Whether there are children to wait for.
+    pub(super) fn has_children(&self) -> bool {
+        !self.children.is_empty() && self.children.iter().any(|(_, child)| !self.stands_still(child))
+    /// Once nobody polls the boundary, nobody polls those of the children that it polls itself. They end when the
+    /// future of the scope is dropped.
+    fn stands_still(&self, child: &Child) -> bool {
+        self.boundary_gone && child.home == Home::Host
 }
 
 /// How a child task came to its end, as its scope needs to know it.
@@ -171,12 +184,12 @@ impl Node {
             if state.foreground > 0 {
                 return false;
             }
-            if state.children.is_empty() {
+            if !state.has_children() {
                 return true;
             }
         }
         self.cancel_background();
-        self.lock().children.is_empty()
+        !self.lock().has_children()
     }
 
     /// Cancels the background children that have not been cancelled yet.
@@ -201,7 +214,7 @@ impl Node {
         // The last moment at which its own deadline counts (rule L5).
         self.expire_if_due(&mut Look::new());
         let state = self.lock();
-        if !state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some() {
+        if state.has_children() || !state.cleanup.is_empty() || state.running.is_some() {
             return false;
         }
         self.raise(CLOSED | ENDING);
@@ -233,7 +246,7 @@ impl Node {
     }
 
     pub(crate) fn has_children(&self) -> bool {
-        !self.lock().children.is_empty()
+        self.lock().has_children()
     }
 
     /// Guests and watchers of a scope that was left learn of it (rule T6).
@@ -272,11 +285,13 @@ impl Node {
     pub(crate) fn orphan(&self) -> bool {
         let mut look = Look::new();
         let mut state = self.lock();
-        let owes = !self.has(CLOSED)
-            && (!state.children.is_empty() || !state.cleanup.is_empty() || state.running.is_some());
         if self.has(CLOSED) || self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED != 0 {
             return false;
         }
+        state.boundary_gone = true;
+        let left = state.children.iter().filter(|(_, child)| child.home == Home::Host && !child.background);
+        state.foreground -= left.count();
+        let owes = state.has_children() || !state.cleanup.is_empty() || state.running.is_some();
         state.cause.get_or_insert(Cause::Dropped);
         // Under the lock: nobody spawns into it between the look and the close.
         self.raise(if owes { STOPPED | HARD } else { CLOSED });
@@ -291,6 +306,7 @@ impl Node {
 
     /// Adds a child; `None` if the scope was left (rule F7).
     pub(crate) fn add_child(&self, node: &Arc<Self>, role: Role) -> Option<Admitted> {
+    pub(crate) fn add_child(&self, node: &Arc<Self>, background: bool, home: Home) -> Option<usize> {
         let mut state = self.lock();
         if self.has(CLOSED) {
             return None;
@@ -298,6 +314,10 @@ impl Node {
         let limit = state.limit.as_mut().filter(|_| role.is_limited());
         let holds_slot = limit.map(|limit| limit.take_slot());
         if role == Role::Background {
+        let child = Child { node: Arc::clone(node), background, home };
+        if state.stands_still(&child) {
+            // It will never be polled.
+        } else if background {
             // If its scope has begun to end already, this one must be cancelled, too.
             state.background_cancelled = false;
         } else {
@@ -305,6 +325,7 @@ impl Node {
         }
         let child = Child { node: Arc::clone(node), role, holds_slot: holds_slot == Some(true) };
         Some(Admitted { key: state.children.insert(child), waits: holds_slot == Some(false) })
+        Some(state.children.insert(child))
     }
 
     /// A child has ended, cleanup included.
@@ -315,6 +336,8 @@ impl Node {
         let lost = end != ChildEnd::Settled && child.role.can_be_lost();
         state.lost_child |= lost;
         if child.role != Role::Background {
+        let counts = !child.background && !state.stands_still(&child);
+        if counts {
             state.foreground -= 1;
         }
         let last = state.foreground == 0;
@@ -322,6 +345,7 @@ impl Node {
             look.wake_all_later(state.waker.clone());
         }
         let slot_is_free = child.holds_slot && state.limit.as_mut().is_some_and(|limit| limit.free_slot());
+        let lost = end != ChildEnd::Settled && counts;
         drop(state);
         if lost {
             self.cut(end == ChildEnd::SoftlyLost, &mut look);

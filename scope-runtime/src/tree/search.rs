@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{CLOSED, ENDING, HOLDING, Look, Node, ORPHANED, SHIELD};
 use crate::deadline::Moment;
+use crate::task::Home;
 use crate::{event, orphan};
 
 /// The search for a scope that an outer delivery waits for, and that the last pass did not reach (rule U1a).
@@ -120,7 +121,7 @@ impl Node {
         }
         {
             let state = self.lock();
-            if !state.children.is_empty() || !state.cleanup.is_empty() {
+            if state.has_children() || !state.cleanup.is_empty() {
                 return true;
             }
         }
@@ -139,6 +140,23 @@ impl Node {
     fn inner_nodes(&self) -> Vec<(usize, Arc<Self>)> {
         let state = self.lock();
         state.inner.iter().filter(|(_, i)| !i.guest).map(|(key, i)| (key, Arc::clone(&i.node))).collect()
+    }
+
+    /// Takes over what this scope, which nobody polls, has begun to unwind; so too what the children do that it polled
+    /// itself.
+    fn abandon(self: &Arc<Self>, by: &Arc<Self>) {
+        let hosted: Vec<_> = {
+            let state = self.lock();
+            let hosted = state.children.iter().filter(|(_, child)| child.home == Home::Host);
+            hosted.map(|(_, child)| Arc::clone(&child.node)).collect()
+        };
+        for child in hosted {
+            let inside = child.inner_nodes().into_iter().map(|(_, node)| node);
+            for node in inside.chain([child]).filter(|node| node.has(ENDING)) {
+                node.abandon(by);
+            }
+        }
+        orphan::adopt_from(self, Some(by));
     }
 
     /// Whether the body may be dropped, after a pass over it; wakes what was not reached, and gives up what is
@@ -179,7 +197,7 @@ impl Node {
                     event::abandoned(node, running_shield);
                     // One that still has its body loses it with ours; dropping it leaves us its work (rule U5).
                     if node.has(ENDING) {
-                        orphan::adopt_from(node, Some(self));
+                        node.abandon(self);
                     }
                 }
             }
