@@ -41,6 +41,9 @@
 //! **Start children** with [`spawn!`]: tokio tasks that the scope waits for. The first that fails cancels the others,
 //! and its error leaves the scope as if the body had used `?` on it, converted with `From`.
 //!
+//! **Stay in the task** with [`fork!`]: children that are polled next to the body, and may borrow. [`race!`] takes the
+//! first of several futures, [`try_join!`] all or the first error; both await what they cancel.
+//!
 //! **Cancel** from anywhere with a [`ScopeHandle`] ([`current()`], or `|s|`). A cancel is a level, not an edge, and is
 //! delivered at a suspension: a result that is ready is never thrown away.
 //!
@@ -73,6 +76,7 @@
 //! | D1–D7 | the code before the first suspension runs; delivery only at a suspension, completion wins; level-triggered; a foreign cancel is not absorbed; an own one is | [`scope!`], [`check`] |
 //! | U1–U5 | innermost first; children, then cleanup, on every way out; what is dropped from outside is adopted | [`defer`], [`guard()`], [`root`] |
 //! | F1–F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported; children that fail nobody, and that wait for their turn | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`], [`Supervise`], [`IntoLimit`] |
+//! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`fork!`], [`race!`], [`try_join!`], [`Task`], [`Spawner`], [`Suppressed`] |
 //! | L1–L6 | timeouts count from entry; the effective deadline is the earliest visible one; the first cause stays | [`remaining`], [`ScopeHandle::set_deadline`] |
 //! | S1, S2 | a shield hides outer cancels; the code behind it runs to its next suspension | [`shield!`] |
 //! | G1, G2 | a cancel can be soft for a while: seen by who asks, before bodies are dropped | [`check`], [`ScopeHandle::cancel_now`] |
@@ -438,16 +442,190 @@ macro_rules! detach {
 }
 
 /// The code of the pages is compiled and run by the tests.
+/// Starts a child that runs concurrently inside the host task: `fork!(future)`, a [`Task`].
+///
+/// It is a child of the block that it is written in, `scope!`, `shield!` or a `#[cancel_scope]` function, like one from
+/// [`spawn!`]: the boundary waits for it (rule F1), cancels reach it, its error leaves the function converted with `From`
+/// (rules F2, F4), its handle can be dropped. But it is polled by the boundary, next to the body, and not by a task of its
+/// own. So it may borrow what was declared before the scope, in an annotated function the parameters, and need be neither
+/// `Send` nor `'static`; and it does not run in parallel. The future around is `Send` exactly when its forks are.
+///
+/// | | |
+/// | --- | --- |
+/// | `fork!(future)` | |
+/// | `fork!(name = "fetch", future)` | the name that errors and reports show |
+/// | `fork!(background, future)` | the boundary does not wait for it, but cancels it at the end (rule F8) |
+///
+/// In loops and closures of the body it starts one fork each time. A fork that is started is polled in the same pass
+/// (rule D1). What a local of the *body* owns it can't borrow; move that into it: `async move { … }`.
+///
+/// # Errors
+///
+/// The `Task` resolves to [`Cancelled`] if the fork was cut, or failed (rule F3). An `Err` of the fork itself leaves the
+/// enclosing function (rule F2).
+///
+/// # Panics
+///
+/// Panics of the fork are resumed at the boundary (rule F2).
+///
+/// # Cancellation safety
+///
+/// The scope owns the fork: dropping the `Task` changes nothing. If the future of the scope is dropped from outside, the
+/// fork is dropped in place, and what it registered is adopted (rule U5).
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, fork};
+/// use std::{io, time::Duration};
+/// use tokio::time::{sleep, Instant};
+///
+/// async fn get(host: &str, path: &str) -> io::Result<String> {
+///     sleep(Duration::from_secs(1)).await;
+///     Ok(format!("{host}{path}"))
+/// }
+///
+/// #[cancel_scope(timeout = "3s")]
+/// async fn pages(host: &str, paths: &[&str]) -> io::Result<Vec<String>> {
+///     let tasks: Vec<_> = paths.iter().map(|path| fork!(get(host, path))).collect(); // at once, and by reference
+///     let mut pages = Vec::new();
+///     for task in tasks {
+///         pages.push(task.await?);
+///     }
+///     Ok(pages)
+/// }
+/// let start = Instant::now();
+/// assert_eq!(pages("a.org", &["/x", "/y"]).await.unwrap(), ["a.org/x", "a.org/y"]);
+/// assert_eq!(start.elapsed(), Duration::from_secs(1));
+/// # }
+/// ```
+///
+/// A fork that borrows from the body would outlive it:
+///
+/// ```compile_fail,E0373
+/// # async fn f() {
+/// let _ = scope_runtime::scope!({
+///     let name = String::from("dropped with the body");
+///     scope_runtime::fork!(async { name.len() });
+/// });
+/// # }
+/// ```
 #[macro_export]
 macro_rules! fork {
     ($($t:tt)*) => { $crate::__private::macros::__fork! { [$crate] $($t)* } };
 }
 
+/// Runs futures at once, and has the value of the first: `race!(a, b, …)`.
+///
+/// The arms are expressions of futures with one output. They are evaluated in order, in the code around, so that `?` in
+/// them is that code's. The first that is ready wins, and its output is the value; if the output is a `Result`, the first
+/// `Ok` wins, and if all fail, the last error is the value. Then the others are *cancelled and awaited*: what they opened
+/// unwinds, their children end and their cleanup runs, before the value is there (rules F3, U2). With `select!` a loser is
+/// dropped, and what it had begun is left to others.
+///
+/// The arms are polled in the host task, in the order written, which decides between those that are ready together. They
+/// may borrow, and need be neither `Send` nor `'static`. An arm that is itself a `spawn!(…)`, or `spawn!(name = …, …)`,
+/// runs in parallel: its output, not its handle, takes part.
+///
+/// A race is a scope, but opens no cancel switch: [`current()`] in an arm is the scope around. It works outside of scopes
+/// as well. When all arms are needed, there is [`try_join!`].
+///
+/// # Errors
+///
+/// The last error, if all arms fail. There is no error for "cancelled": a cancel from outside unwinds all arms, and no
+/// code behind the race runs (rule D4). Once it is won, the value is kept, whatever is cancelled meanwhile (rule D2).
+///
+/// # Panics
+///
+/// A panic of an arm cancels the others, and is resumed when they have ended (rule F2). A race with a spawned arm panics
+/// outside a tokio runtime.
+///
+/// # Cancellation safety
+///
+/// It is a boundary: if its future is dropped, rule U5 holds. Losing is a cancel: what is lost in an arm that is dropped
+/// at an `.await` is lost with it.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{defer, race};
+/// use std::{io, sync::mpsc, time::Duration};
+/// use tokio::time::sleep;
+///
+/// async fn fetch(mirror: &str, seconds: u64, log: mpsc::Sender<String>) -> io::Result<String> {
+///     let bye = format!("{mirror} closed");
+///     defer(async move {
+///         sleep(Duration::from_secs(1)).await; // a loser says goodbye, too
+///         log.send(bye).unwrap();
+///     });
+///     sleep(Duration::from_secs(seconds)).await;
+///     Ok(format!("page of {mirror}"))
+/// }
+///
+/// let (tx, log) = mpsc::channel();
+/// let page = race!(
+///     fetch("slow.org", 9, tx.clone()),
+///     fetch("quick.org", 2, tx),
+///     async { Err(io::Error::other("not even tried")) },
+/// );
+/// assert_eq!(page.unwrap(), "page of quick.org");
+/// assert_eq!(log.try_iter().count(), 2); // both have closed
+/// # }
+/// ```
 #[macro_export]
 macro_rules! race {
     ($($t:tt)*) => { $crate::__private::macros::__race! { [$crate] $($t)* } };
 }
 
+/// Runs futures at once, and has all their values, or the first error: `try_join!(a, b, …)`.
+///
+/// The value is `Result<(A, B, …), E>`; every arm gives a `Result` with the same `E`. After the first error the other arms
+/// are *cancelled and awaited*, cleanup included, and only then is the error there (rule F2). Errors of those that fail as
+/// they unwind are reported like later failures. Otherwise the arms are those of [`race!`]: expressions of futures that are
+/// evaluated in the code around, that may borrow, and of which a `spawn!(…)` runs in parallel.
+///
+/// # Errors
+///
+/// The first error of an arm. A cancel from outside is none: it unwinds all arms, and no code behind runs (rule D4).
+///
+/// # Panics
+///
+/// A panic of an arm cancels the others, and is resumed when they have ended (rule F2). With a spawned arm it panics
+/// outside a tokio runtime.
+///
+/// # Cancellation safety
+///
+/// It is a boundary: if its future is dropped, rule U5 holds.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> std::io::Result<()> {
+/// use scope_runtime::{spawn, try_join};
+/// use std::{io, time::Duration};
+/// use tokio::time::{sleep, Instant};
+///
+/// async fn load(name: &str) -> io::Result<usize> {
+///     sleep(Duration::from_secs(1)).await;
+///     if name.is_empty() { Err(io::Error::other("no name")) } else { Ok(name.len()) }
+/// }
+///
+/// let name = String::from("user");
+/// let start = Instant::now();
+/// let (user, orders) = try_join!(load(&name), spawn!(load("orders")))?;
+/// assert_eq!((user, orders), (4, 6));
+/// assert_eq!(start.elapsed(), Duration::from_secs(1));
+///
+/// let failed = try_join!(load(""), async { Ok(std::future::pending::<()>().await) });
+/// assert_eq!(failed.unwrap_err().to_string(), "no name");
+/// # Ok(())
+/// # }
+/// ```
 #[macro_export]
 macro_rules! try_join {
     ($($t:tt)*) => { $crate::__private::macros::__try_join! { [$crate] $($t)* } };

@@ -16,9 +16,8 @@ use crate::context::{self, Frame};
 use crate::event;
 use crate::failure::panic_text;
 use crate::site::Kind;
-use crate::tree::{ChildEnd, Look, Node, Role};
 use crate::task::Home;
-use crate::tree::{ChildEnd, Look, Node};
+use crate::tree::{ChildEnd, Look, Node, Role};
 
 /// Calls `f` with the tracker of a runtime's orphans. A token must be taken in `f`: an empty tracker is forgotten.
 fn with_tracker<T>(runtime: &Handle, f: impl FnOnce(&TaskTracker) -> T) -> T {
@@ -132,8 +131,7 @@ pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
             }
             // A cleanup is no scope: nobody waits at its end, but at that of the scope that it runs for.
             if scope.site().kind() != Kind::Cleanup {
-                key = scope.add_child(node, Role::Adopted).map(|admitted| admitted.key);
-                key = scope.add_child(node, false, Home::Runtime);
+                key = scope.add_child(node, Role::Adopted, Home::Runtime).map(|admitted| admitted.key);
             }
             if key.is_some() {
                 adopter = Some(scope);

@@ -33,7 +33,7 @@ pub enum Kind {
     Shield,
     /// A function under `#[cancel_scope]`.
     Function,
-    /// A child task.
+    /// A child task: spawned, forked, or an arm.
     Task,
     /// A future or a stretch of code that was put under a scope with `in_scope`.
     Guest,

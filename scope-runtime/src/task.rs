@@ -22,7 +22,7 @@ use crate::signal::Signal;
 use crate::site::{Kind, Site};
 use crate::tree::{Admitted, ChildEnd, Go, Look, Node, NodeInit, Origin, Place, Role, Starter, Untaken};
 
-/// The handle of a child task: a future with the task's value.
+/// The handle of a child, spawned or forked: a future with its value.
 ///
 /// It resolves to `Ok(value)`, or to [`Cancelled`] if the task was cancelled, failed or panicked (rule F3); the failure
 /// itself leaves the scope (rule F2). In a scope with `supervise` it is the other way round: failures stay with the
@@ -33,7 +33,8 @@ use crate::tree::{Admitted, ChildEnd, Go, Look, Node, NodeInit, Origin, Place, R
 ///
 /// It resolves to [`Cancelled`] with the cause [`Cause::Parent`] if the child was cut with its scope, [`Cause::Task`]
 /// after [`cancel`](Self::cancel), [`Cause::TaskFailed`] or [`Cause::TaskPanicked`] if the child itself failed, and
-/// [`Cause::Runtime`] if the runtime shut down. A child that never started says what kept it from it (rules F6, F7).
+/// [`Cause::Runtime`] if the runtime shut down, [`Cause::Dropped`] if a fork was dropped with its scope's future. A child
+/// that never started says what kept it from it (rules F6, F7).
 ///
 /// # Panics
 ///
@@ -645,8 +646,9 @@ pub(crate) fn child_of<F: Future, T, K: Keep>(
     let shield = role == Role::Cleanup;
     let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
     node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
-    let Some(Admitted { key, waits }) = scope.add_child(&node, role) else { return Err(Closed(future)) };
-    let Some(key) = scope.add_child(&node, background, home) else { return Err(Closed(future)) };
+    let Some(Admitted { key, waits }) = scope.add_child(&node, role, home) else {
+        return Err(Closed(future));
+    };
     let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
     let task = Task { shared: Arc::clone(&shared) };
     let body = Body { future, convert, keep, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };
@@ -687,12 +689,13 @@ impl<F: Future, T, K: Keep> ChildTask<F, T, K> {
 /// The runtime that children of `scope` run on.
 #[track_caller]
 pub(crate) fn runtime_of(scope: &Node) -> Handle {
-    scope.runtime().unwrap_or_else(|| {
-        panic!(
+    match scope.runtime() {
+        Some(runtime) => runtime,
+        None => panic!(
             "a task was spawned into scope \"{}\" outside of a tokio runtime; child tasks run on one",
             scope.name()
-        )
-    })
+        ),
+    }
 }
 
 /// Spawns a child into the scope of `scope`.

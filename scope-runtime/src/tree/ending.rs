@@ -18,6 +18,8 @@ use crate::task::Home;
 pub(super) struct Child {
     pub(super) node: Arc<Node>,
     role: Role,
+    /// Whether the boundary itself polls it.
+    pub(super) home: Home,
     /// It is one of those that `limit` counts, and runs.
     pub(super) holds_slot: bool,
 }
@@ -52,17 +54,19 @@ pub(crate) struct Admitted {
     pub(crate) key: usize,
     /// It has to wait for its turn (rule F6).
     pub(crate) waits: bool,
-    background: bool,
-    /// Whether the boundary itself polls it.
-    pub(super) home: Home,
+}
+
 impl State {
     /// Whether there are children to wait for.
     pub(super) fn has_children(&self) -> bool {
         !self.children.is_empty() && self.children.iter().any(|(_, child)| !self.stands_still(child))
+    }
+
     /// Once nobody polls the boundary, nobody polls those of the children that it polls itself. They end when the
     /// future of the scope is dropped.
     fn stands_still(&self, child: &Child) -> bool {
         self.boundary_gone && child.home == Home::Host
+    }
 }
 
 /// How a child task came to its end, as its scope needs to know it.
@@ -289,7 +293,10 @@ impl Node {
             return false;
         }
         state.boundary_gone = true;
-        let left = state.children.iter().filter(|(_, child)| child.home == Home::Host && !child.background);
+        let left = state
+            .children
+            .iter()
+            .filter(|(_, child)| child.home == Home::Host && child.role != Role::Background);
         state.foreground -= left.count();
         let owes = state.has_children() || !state.cleanup.is_empty() || state.running.is_some();
         state.cause.get_or_insert(Cause::Dropped);
@@ -305,27 +312,23 @@ impl Node {
     }
 
     /// Adds a child; `None` if the scope was left (rule F7).
-    pub(crate) fn add_child(&self, node: &Arc<Self>, role: Role) -> Option<Admitted> {
-    pub(crate) fn add_child(&self, node: &Arc<Self>, background: bool, home: Home) -> Option<usize> {
+    pub(crate) fn add_child(&self, node: &Arc<Self>, role: Role, home: Home) -> Option<Admitted> {
         let mut state = self.lock();
         if self.has(CLOSED) {
             return None;
         }
         let limit = state.limit.as_mut().filter(|_| role.is_limited());
         let holds_slot = limit.map(|limit| limit.take_slot());
-        if role == Role::Background {
-        let child = Child { node: Arc::clone(node), background, home };
+        let child = Child { node: Arc::clone(node), role, home, holds_slot: holds_slot == Some(true) };
         if state.stands_still(&child) {
             // It will never be polled.
-        } else if background {
+        } else if role == Role::Background {
             // If its scope has begun to end already, this one must be cancelled, too.
             state.background_cancelled = false;
         } else {
             state.foreground += 1;
         }
-        let child = Child { node: Arc::clone(node), role, holds_slot: holds_slot == Some(true) };
         Some(Admitted { key: state.children.insert(child), waits: holds_slot == Some(false) })
-        Some(state.children.insert(child))
     }
 
     /// A child has ended, cleanup included.
@@ -333,11 +336,10 @@ impl Node {
         let mut look = Look::new();
         let mut state = self.lock();
         let Some(child) = state.children.try_remove(key) else { return };
-        let lost = end != ChildEnd::Settled && child.role.can_be_lost();
+        let counts = !state.stands_still(&child);
+        let lost = end != ChildEnd::Settled && child.role.can_be_lost() && counts;
         state.lost_child |= lost;
-        if child.role != Role::Background {
-        let counts = !child.background && !state.stands_still(&child);
-        if counts {
+        if child.role != Role::Background && counts {
             state.foreground -= 1;
         }
         let last = state.foreground == 0;
@@ -345,7 +347,6 @@ impl Node {
             look.wake_all_later(state.waker.clone());
         }
         let slot_is_free = child.holds_slot && state.limit.as_mut().is_some_and(|limit| limit.free_slot());
-        let lost = end != ChildEnd::Settled && counts;
         drop(state);
         if lost {
             self.cut(end == ChildEnd::SoftlyLost, &mut look);
