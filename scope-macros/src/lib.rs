@@ -30,6 +30,13 @@ pub fn __scope(input: TokenStream) -> TokenStream {
     pipeline::block_macro(model::BlockKind::Scope, input.into()).into()
 }
 
+/// Called by `scope_runtime::blocking_scope!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __blocking_scope(input: TokenStream) -> TokenStream {
+    pipeline::block_macro(model::BlockKind::BlockingScope, input.into()).into()
+}
+
 /// Called by `scope_runtime::shield!`.
 #[doc(hidden)]
 #[proc_macro]
@@ -41,7 +48,14 @@ pub fn __shield(input: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn __spawn(input: TokenStream) -> TokenStream {
-    pipeline::spawn_macro(input.into()).into()
+    pipeline::spawn_macro(model::SpawnKind::Task, input.into()).into()
+}
+
+/// Called by `scope_runtime::spawn_blocking!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __spawn_blocking(input: TokenStream) -> TokenStream {
+    pipeline::spawn_macro(model::SpawnKind::Thread, input.into()).into()
 }
 
 /// Called by `scope_runtime::fork!`.

@@ -50,10 +50,53 @@ pub(crate) enum SiteKind {
     Race,
 }
 
+/// Code that awaits, or code that blocks its thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Async,
+    Sync,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockKind {
     Scope,
+    BlockingScope,
+    /// On whatever side it is written.
     Shield,
+}
+
+impl BlockKind {
+    pub(crate) fn called(self) -> &'static str {
+        match self {
+            BlockKind::Scope => "scope!",
+            BlockKind::BlockingScope => "blocking_scope!",
+            BlockKind::Shield => "shield!",
+        }
+    }
+
+    /// The side that it belongs to, if it is one of its own.
+    pub(crate) fn side(self) -> Option<Side> {
+        match self {
+            BlockKind::Scope => Some(Side::Async),
+            BlockKind::BlockingScope => Some(Side::Sync),
+            BlockKind::Shield => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpawnKind {
+    Task,
+    Thread,
+}
+
+impl SpawnKind {
+    pub(crate) fn called(self) -> &'static str {
+        match self {
+            SpawnKind::Task => "spawn!",
+            SpawnKind::Thread => "spawn_blocking!",
+        }
+    }
 }
 
 /// One option that the runtime is told, in the order written: their expressions have effects.
@@ -108,9 +151,10 @@ pub(crate) struct Fallback {
     pub(crate) value: Expr,
 }
 
-/// `scope!` or `shield!`.
+/// `scope!`, `blocking_scope!` or `shield!`.
 pub(crate) struct Block {
     pub(crate) runtime: Runtime,
+    pub(crate) side: Side,
     pub(crate) site: Site,
     pub(crate) form: Form,
     pub(crate) body: Body,
@@ -174,6 +218,8 @@ pub(crate) struct Facts {
     pub(crate) spawns: bool,
     /// How many `fork!`s were: each has a slot of its own.
     pub(crate) forks: usize,
+    /// Whether one of them starts a thread that may borrow from outside of the block.
+    pub(crate) lends: bool,
 }
 
 /// A way out of a block: the body notes its number, and the landing is done behind the boundary.
@@ -196,6 +242,7 @@ pub(crate) enum Exits {
 /// `#[cancel_scope]` on a function.
 pub(crate) struct Function {
     pub(crate) runtime: Runtime,
+    pub(crate) side: Side,
     pub(crate) site: Site,
     pub(crate) settings: Vec<Setting>,
     pub(crate) fallback: Option<Box<Fallback>>,
@@ -216,20 +263,24 @@ impl Function {
     }
 }
 
-/// `spawn!`
+/// `spawn!` or `spawn_blocking!`
 pub(crate) struct Spawn {
+    pub(crate) kind: SpawnKind,
     pub(crate) runtime: Runtime,
     pub(crate) scope: Into,
     pub(crate) child: Child,
 }
 
-/// A future that becomes a child.
+/// A future, or a closure, that becomes a child.
 pub(crate) struct Child {
     pub(crate) site: Site,
     pub(crate) name: Option<Expr>,
     pub(crate) background: bool,
     pub(crate) skip_if_cancelled: bool,
-    pub(crate) future: Expr,
+    /// A blocking child that a hard cancel leaves to the root.
+    pub(crate) abandon: bool,
+    /// The future, or the closure.
+    pub(crate) subject: Expr,
     /// `async { loop { … } }`: its output type stays undecided, so it can't be asked whether it is fallible.
     pub(crate) endless: bool,
 }
@@ -238,6 +289,8 @@ pub(crate) struct Child {
 pub(crate) enum Into {
     /// That of the block around, by its hidden name.
     Block(TokenStream),
+    /// The same with the threads of the block, which may borrow.
+    Lending { scope: TokenStream, threads: TokenStream },
     /// `in s`
     Named(Box<Expr>),
 }

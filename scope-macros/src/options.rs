@@ -24,6 +24,7 @@ pub(crate) enum Key {
     Crate,
     Background,
     SkipIfCancelled,
+    Abandon,
     In,
 }
 
@@ -32,10 +33,12 @@ pub(crate) enum Key {
 pub(crate) enum Place {
     Attribute,
     Scope,
+    BlockingScope,
     Spawn,
     Fork,
     /// A `spawn!` that is an arm.
     Arm,
+    SpawnBlocking,
 }
 
 impl Place {
@@ -45,6 +48,8 @@ impl Place {
             Place::Scope => "scope!",
             Place::Spawn | Place::Arm => "spawn!",
             Place::Fork => "fork!",
+            Place::BlockingScope => "blocking_scope!",
+            Place::SpawnBlocking => "spawn_blocking!",
         }
     }
 }
@@ -57,31 +62,45 @@ pub(crate) struct Entry {
     pub(crate) example: &'static str,
 }
 
-const BOTH: &[Place] = &[Place::Attribute, Place::Scope];
-const ALL: &[Place] = &[Place::Attribute, Place::Scope, Place::Spawn, Place::Fork, Place::Arm];
+/// Both forms of a scope.
+const SCOPES: &[Place] = &[Place::Attribute, Place::Scope, Place::BlockingScope];
+/// Those that have an await to do something at.
+const AWAITING: &[Place] = &[Place::Attribute, Place::Scope];
+const SPAWNS: &[Place] = &[Place::Spawn, Place::SpawnBlocking];
+const CHILDREN: &[Place] = &[Place::Spawn, Place::Fork, Place::SpawnBlocking];
+const ALL: &[Place] = &[
+    Place::Attribute,
+    Place::Scope,
+    Place::BlockingScope,
+    Place::Spawn,
+    Place::Fork,
+    Place::Arm,
+    Place::SpawnBlocking,
+];
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Entry] = &[
-    Entry { key: Key::Timeout,        name: "timeout",         places: BOTH,                                             example: r#"timeout = "3s""# },
-    Entry { key: Key::Deadline,       name: "deadline",        places: BOTH,                                             example: "deadline = instant" },
-    Entry { key: Key::Shield,         name: "shield",          places: BOTH,                                             example: "shield" },
-    Entry { key: Key::Name,           name: "name",            places: ALL,                                              example: r#"name = "fetch""# },
-    Entry { key: Key::Grace,          name: "grace",           places: BOTH,                                             example: r#"grace = "3s""# },
-    Entry { key: Key::Cooperative,    name: "cooperative",     places: BOTH,                                             example: "cooperative" },
-    Entry { key: Key::CleanupTimeout, name: "cleanup_timeout", places: BOTH,                                             example: r#"cleanup_timeout = "3s""# },
-    Entry { key: Key::Fallback,       name: "fallback",        places: BOTH,                                             example: "fallback = |cancelled| value" },
-    Entry { key: Key::Error,          name: "error",           places: BOTH,                                             example: "error = MyError::Stopped" },
-    Entry { key: Key::Bubble,         name: "bubble",          places: BOTH,                                             example: "bubble" },
-    Entry { key: Key::Link,           name: "link",            places: BOTH,                                             example: "link = handle" },
-    Entry { key: Key::CancelOn,       name: "cancel_on",       places: BOTH,                                             example: "cancel_on = future" },
-    Entry { key: Key::Token,          name: "token",           places: BOTH,                                             example: "token = token" },
-    Entry { key: Key::Limit,          name: "limit",           places: BOTH,                                             example: "limit = 8" },
-    Entry { key: Key::Supervise,      name: "supervise",       places: BOTH,                                             example: "supervise" },
-    Entry { key: Key::Scope,          name: "scope",           places: &[Place::Attribute],                              example: "scope = s" },
-    Entry { key: Key::Crate,          name: "crate",           places: &[Place::Attribute],                              example: "crate = ::scope_runtime" },
-    Entry { key: Key::Background,     name: "background",      places: &[Place::Spawn, Place::Fork],                     example: "background" },
-    Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn, Place::Fork],                                example: "skip_if_cancelled" },
-    Entry { key: Key::In,             name: "in",              places: &[Place::Spawn],                                  example: "in s" },
+    Entry { key: Key::Timeout,         name: "timeout",           places: SCOPES,                          example: r#"timeout = "3s""# },
+    Entry { key: Key::Deadline,        name: "deadline",          places: SCOPES,                          example: "deadline = instant" },
+    Entry { key: Key::Shield,          name: "shield",            places: SCOPES,                          example: "shield" },
+    Entry { key: Key::Name,            name: "name",              places: ALL,                             example: r#"name = "fetch""# },
+    Entry { key: Key::Grace,           name: "grace",             places: SCOPES,                          example: r#"grace = "3s""# },
+    Entry { key: Key::Cooperative,     name: "cooperative",       places: SCOPES,                          example: "cooperative" },
+    Entry { key: Key::CleanupTimeout,  name: "cleanup_timeout",   places: SCOPES,                          example: r#"cleanup_timeout = "3s""# },
+    Entry { key: Key::Fallback,        name: "fallback",          places: SCOPES,                          example: "fallback = |cancelled| value" },
+    Entry { key: Key::Error,           name: "error",             places: SCOPES,                          example: "error = MyError::Stopped" },
+    Entry { key: Key::Bubble,          name: "bubble",            places: SCOPES,                          example: "bubble" },
+    Entry { key: Key::Link,            name: "link",              places: SCOPES,                          example: "link = handle" },
+    Entry { key: Key::CancelOn,        name: "cancel_on",         places: AWAITING,                        example: "cancel_on = future" },
+    Entry { key: Key::Token,           name: "token",             places: AWAITING,                        example: "token = token" },
+    Entry { key: Key::Limit,           name: "limit",             places: SCOPES,                          example: "limit = 8" },
+    Entry { key: Key::Supervise,       name: "supervise",         places: SCOPES,                          example: "supervise" },
+    Entry { key: Key::Scope,           name: "scope",             places: &[Place::Attribute],             example: "scope = s" },
+    Entry { key: Key::Crate,           name: "crate",             places: &[Place::Attribute],             example: "crate = ::scope_runtime" },
+    Entry { key: Key::Background,      name: "background",        places: CHILDREN,                        example: "background" },
+    Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn, Place::Fork],    example: "skip_if_cancelled" },
+    Entry { key: Key::Abandon,         name: "abandon",           places: &[Place::SpawnBlocking],         example: "abandon" },
+    Entry { key: Key::In,              name: "in",                places: SPAWNS,                          example: "in s" },
 ];
 
 /// Options that exclude each other, and why.
@@ -142,6 +161,7 @@ mod tests {
             Crate,
             Background,
             SkipIfCancelled,
+            Abandon,
             In,
         ] {
             assert_eq!(TABLE.iter().filter(|entry| entry.key == key).count(), 1, "{key:?}");

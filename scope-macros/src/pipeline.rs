@@ -1,31 +1,33 @@
 //! One function per macro: parse, check, expand, each step in its own module.
 
 use crate::diagnostics::Diagnostics;
-use crate::model::{BlockKind, RaceKind};
+use crate::model::{BlockKind, RaceKind, Side, SpawnKind};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, expand, fallback, parse};
 use proc_macro2::{Span, TokenStream};
 
-/// `scope!` and `shield!`
+/// `scope!`, `blocking_scope!` and `shield!`
 pub(crate) fn block_macro(kind: BlockKind, input: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let (runtime, written) = parse::runtime(input);
+    let (marked, written) = parse::block::side(written);
     let written = parse::block::block(written, place, &mut diagnostics);
-    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed };
+    let side = kind.side().or(marked).unwrap_or(Side::Async);
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed, side };
     let expanded = check::block(written, kind, place, &around, &mut diagnostics)
         .map(|model| expand::block(&model, Span::mixed_site()));
     fallback::expression(expanded, diagnostics)
 }
 
-/// `spawn!`
-pub(crate) fn spawn_macro(input: TokenStream) -> TokenStream {
+/// `spawn!` and `spawn_blocking!`
+pub(crate) fn spawn_macro(kind: SpawnKind, input: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let (runtime, written) = parse::runtime(input);
     let (around, written) = parse::spawn::around(written);
     let written = parse::spawn::spawn(written, &mut diagnostics);
-    match check::spawn(runtime, around, written, place, &mut diagnostics) {
+    match check::spawn(kind, runtime, around, written, place, &mut diagnostics) {
         Ok(model) => fallback::expression(Some(expand::spawn(&model)), diagnostics),
         Err(future) => fallback::future(future, diagnostics),
     }

@@ -391,7 +391,7 @@ impl Told {
     }
 }
 
-fn top_node() -> Option<Arc<Node>> {
+pub(crate) fn top_node() -> Option<Arc<Node>> {
     with_stack(|stack| stack.top_frame().and_then(|frame| frame.node().cloned())).flatten()
 }
 
@@ -458,7 +458,7 @@ fn deliver(look: &mut Look) {
     take_note(foreign, softly, look);
 }
 
-fn take_note(foreign: bool, softly: bool, look: &mut Look) {
+pub(crate) fn take_note(foreign: bool, softly: bool, look: &mut Look) {
     let foreign = with_stack(|stack| {
         let foreign = foreign && stack.has_parent();
         // Whoever unwinds for somebody else must still know it if its future is moved (rule D4).
@@ -531,7 +531,7 @@ fn end_body<B: Future, C: Classify<B::Output>>(
 }
 
 /// Whose cancel the error of a body is, if it is one at all (rule W3).
-fn origin<R, C: Classify<R>>(classify: C, value: &R) -> Option<Origin> {
+pub(crate) fn origin<R, C: Classify<R>>(classify: C, value: &R) -> Option<Origin> {
     if with_stack(|stack| stack.has_nodes()) != Some(true) {
         return None;
     }
@@ -607,7 +607,7 @@ fn leave<B, R, H: Hosted<R>>(
 }
 
 /// The error of a scope that absorbs a cancel that was not its own (rule D4), or of a task or guest.
-fn foreign_error() -> Cancelled {
+pub(crate) fn foreign_error() -> Cancelled {
     let mut look = Look::new();
     with_stack(|stack| stack.outer_error(&mut look)).flatten().expect("its own frame is on the stack")
 }

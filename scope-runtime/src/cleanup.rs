@@ -7,10 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Sleep;
 
 use crate::context::{self, Frame, with_stack};
+use crate::deadline::{Given, Moment};
 use crate::failure::{Failure, Payload};
 use crate::site::{Kind, Site};
 use crate::task::spawn_shielded;
@@ -51,11 +53,16 @@ pub(crate) struct CleanupRun {
 /// Bounds the whole cleanup of a scope, from the first one's start.
 pub(crate) type CleanupTimer = Option<Pin<Box<Sleep>>>;
 
-static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
+pub(crate) static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
 
 impl CleanupRun {
     fn new(future: Boxed) -> Self {
         Self { future, frame: Some(Frame::new(&CLEANUP, None).shielded()) }
+    }
+
+    /// Gives it a deadline that it can ask for. Sync code can't be dropped.
+    fn bound(&mut self, until: Moment, limit: Duration) {
+        self.frame = self.frame.take().map(|frame| frame.with_deadline(until, Given::timeout(limit)));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
@@ -84,6 +91,8 @@ pub(crate) enum Driver {
     Boundary,
     /// The task that took over from it.
     Orphan,
+    /// The boundary of sync code, which has no timer.
+    Thread,
 }
 
 enum Step {
@@ -119,8 +128,12 @@ fn drive(node: &Arc<Node>, driver: Driver, timer: &mut CleanupTimer, cx: &mut Co
             Step::Wait => return Poll::Pending,
             Step::Closed => return Poll::Ready(()),
             Step::Run(mut run) => {
-                if timer.is_none() {
-                    *timer = node.cleanup_timeout().map(|limit| Box::pin(tokio::time::sleep(limit)));
+                if let Some(limit) = node.cleanup_timeout() {
+                    if driver == Driver::Thread {
+                        run.bound(node.bound_cleanup(limit), limit);
+                    } else if timer.is_none() {
+                        *timer = Some(Box::pin(tokio::time::sleep(limit)));
+                    }
                 }
                 match run.poll(cx) {
                     Poll::Pending => {
@@ -205,6 +218,12 @@ pub(crate) fn drop_quietly<T>(node: &Node, value: T) {
 }
 
 impl Node {
+    /// When cleanup that sees a deadline has to end: it counts from the first one's start.
+    fn bound_cleanup(&self, limit: Duration) -> Moment {
+        let now = Moment::now();
+        *self.lock().cleanup_until.get_or_insert(now.after(limit))
+    }
+
     /// Puts a pending cleanup back; another driver that looked meanwhile is woken to go on with it.
     fn park(&self, run: Box<CleanupRun>, driver: &Waker) {
         let mut state = self.lock();

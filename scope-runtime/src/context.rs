@@ -47,14 +47,14 @@ const ROOTED: u16 = 1 << 4;
 const DROPPING: u16 = 1 << 5;
 /// The body is about to end with the failure of a block inside of it.
 const FAILING: u16 = 1 << 6;
-
-/// A stretch of code, not a future.
+/// A stretch of code under a scope, without an end of its own.
 const STRETCH: u16 = 1 << 7;
-
 /// Its body must not run (rule B2).
 const REFUSED: u16 = 1 << 8;
 /// What the scope inside unwound for was only soft (rule G1).
 const INNER_UNWOUND_SOFTLY: u16 = 1 << 9;
+/// The body is a stretch of this thread, not a future: no cancel drops it.
+const THREAD: u16 = 1 << 10;
 
 impl Frame {
     /// A scope with options that few have gets a node at once: there is no room for them here.
@@ -84,6 +84,12 @@ impl Frame {
         if let Where::Shared(node) = &self.place {
             node.set_shield(true);
         }
+        self
+    }
+
+    /// The frame of sync code (rules Y1-Y3).
+    pub(crate) fn on_thread(mut self) -> Self {
+        self.set(THREAD);
         self
     }
 
@@ -531,6 +537,38 @@ impl Stack {
     pub(crate) fn finish(&mut self) {
         if let Some(frame) = self.top_frame() {
             frame.set(FINISHED);
+        }
+    }
+
+    /// Whether the body of the innermost frame has said that it is at its end; it is said once.
+    pub(crate) fn take_finished(&mut self) -> bool {
+        let Some(frame) = self.top_frame() else { return false };
+        let finished = frame.has(FINISHED);
+        frame.flags &= !FINISHED;
+        finished
+    }
+
+    /// Whether the innermost frame, or the one that a cleanup runs for, is that of sync code.
+    pub(crate) fn is_on_thread(&self) -> bool {
+        let mut frames = self.0.iter().rev().map(|entry| &entry.frame);
+        frames.find(|frame| frame.kind() != Kind::Cleanup).is_some_and(|frame| frame.has(THREAD))
+    }
+
+    /// A wait of sync code is about to poll its future once more: a pass over the body, as far as scopes inside of that
+    /// future are concerned (rule U1a).
+    pub(crate) fn pass_again(&mut self, look: &mut Look) {
+        if self.top_frame().is_some_and(|frame| frame.has(THREAD)) {
+            self.relink(look);
+        }
+    }
+
+    /// When sync code has to look again, which has no timer (rule Y3): at the next deadline or end of a grace.
+    pub(crate) fn next_event(&mut self, look: &mut Look) -> Moment {
+        match self.top() {
+            Some(top) if !self.sees_at(top, How::Hard, look) => {
+                self.earliest_at(top, Frame::next_event, Node::effective_event).0
+            }
+            _ => Moment::NEVER,
         }
     }
 

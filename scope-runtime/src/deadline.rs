@@ -1,12 +1,15 @@
 //! Time: a compact instant for the tree, and what users may write for `timeout` and `deadline`.
 //!
-//! All time is tokio's clock (rule L4), so tests on paused time are exact.
+//! All time is tokio's clock (rule L4), so tests on paused time are exact. [`Moment::now`] is the one place that reads
+//! it; tests of sync code put a clock of ours in its place.
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::blocking::clock::test_now;
 
 /// An instant as nanoseconds on a scale of our own, so that it fits an atomic. [`Moment::NEVER`] is no instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +31,7 @@ impl Moment {
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     pub(crate) fn now() -> Self {
-        Self::at(Instant::now())
+        test_now().unwrap_or_else(|| Self::at(Instant::now()))
     }
 
     /// The moment of `instant`; one beyond the scale is `NEVER`, one before it is its beginning.

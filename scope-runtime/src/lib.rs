@@ -50,6 +50,10 @@
 //! **Protect** what must finish with [`shield!`]; **clean up** with [`defer`] and [`guard()`]: async cleanup that runs on
 //! every way out, shielded, innermost scope first, while the locals of the outer bodies are still alive.
 //!
+//! **On threads**, the same attribute works on a `fn`, and [`blocking_scope!`] is the `scope!` of sync code; its children
+//! come from [`spawn_blocking!`], which also runs blocking code in async scopes. A cancel is delivered by [`check()`] and
+//! the waits of [`blocking`].
+//!
 //! **Ask why**: every [`Cancelled`] says which scope, what cause and where, down to the root cause:
 //! `fetch (src/a.rs:12) cancelled: parent ingest (src/b.rs:7) passed its deadline of 3s`.
 //!
@@ -75,13 +79,13 @@
 //! | T1–T6 | a scope's parent is the one that polls it; a child task belongs to the scope that it was spawned into; a foreign task starts outside | [`current`], [`spawn!`], [`detach!`], [`InScope`] |
 //! | D1–D7 | the code before the first suspension runs; delivery only at a suspension, completion wins; level-triggered; a foreign cancel is not absorbed; an own one is | [`scope!`], [`check`] |
 //! | U1–U5 | innermost first; children, then cleanup, on every way out; what is dropped from outside is adopted | [`defer`], [`guard()`], [`root`] |
-//! | F1–F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported; children that fail nobody, and that wait for their turn | [`spawn!`], [`Task`], [`Spawner`], [`Suppressed`], [`Supervise`], [`IntoLimit`] |
-//! | F1–F4, F7, F8 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported | [`spawn!`], [`fork!`], [`race!`], [`try_join!`], [`Task`], [`Spawner`], [`Suppressed`] |
+//! | F1–F9 | a boundary waits for all children; the first failure decides and leaves with its own type; later ones are reported; children that fail nobody, that wait for their turn, that run on threads | [`spawn!`], [`fork!`], [`race!`], [`try_join!`], [`spawn_blocking!`], [`Task`], [`Spawner`], [`Suppressed`], [`Supervise`], [`IntoLimit`] |
 //! | L1–L6 | timeouts count from entry; the effective deadline is the earliest visible one; the first cause stays | [`remaining`], [`ScopeHandle::set_deadline`] |
 //! | S1, S2 | a shield hides outer cancels; the code behind it runs to its next suspension | [`shield!`] |
 //! | G1, G2 | a cancel can be soft for a while: seen by who asks, before bodies are dropped | [`check`], [`ScopeHandle::cancel_now`] |
 //! | B1–B3 | cancels that go up, over to other scopes, or come from a future | [`scope!`], [`IntoLinks`] |
 //! | W1–W4 | every `Cancelled` names scope, cause and place, chains to the root cause, is recognised in other errors, and says where it landed | [`Cancelled`], [`Cause`], [`AwaitSite`] |
+//! | Y1–Y3 | sync code: delivery by `check()` and the waits, threads that borrow, deadlines without a timer | [`blocking`], [`blocking_scope!`], [`spawn_blocking!`] |
 //! | tokens | a named switch, passed by hand; what it cancels is awaited; the error names the one that fired | [`CancelToken`] |
 //!
 //! # Cancel safety
@@ -111,6 +115,7 @@
 
 mod ambient;
 mod beside;
+pub mod blocking;
 mod boundary;
 mod cause;
 mod cleanup;
@@ -141,6 +146,7 @@ pub use crate::ambient::{
     FailAfter, GuestFuture, InScope, MoveOnAfter, cancelled, check, checkpoint, current, effective_deadline,
     fail_after, is_cancelled, move_on_after, remaining, try_current,
 };
+pub use crate::blocking::cleanup::{BlockingGuard, defer_blocking, guard_blocking};
 pub use crate::cause::{Cancelled, Cause};
 pub use crate::cleanup::{Guard, defer, guard, try_defer};
 pub use crate::deadline::{IntoDeadline, IntoTimeout};
@@ -154,11 +160,20 @@ pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
 pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 
-/// Makes the body of an async function a cancel scope.
+/// What tests of your own need.
+pub mod testing {
+    pub use crate::blocking::clock::SyncClock;
+}
+
+/// Makes the body of a function, async or not, a cancel scope.
 ///
 /// Works on functions and methods of every shape: generics, lifetimes, `&mut self`, `impl Trait`, trait impls,
 /// `Box::pin(async move { … })`; together with `#[tokio::main]`, `#[tokio::test]`, `#[async_trait]` and
 /// `#[tracing::instrument]`, in either order. Signature and other attributes stay untouched.
+///
+/// On a `fn` that is not async it means the same for sync code (rule Y1): a cancel is delivered by [`check()`] and the
+/// waits of [`blocking`], deadlines need no runtime, and [`spawn_blocking!`] starts threads that may borrow the
+/// parameters. A sync function that returns a future is rejected, unless its last line is `Box::pin(async move { … })`.
 ///
 /// # Options
 ///
@@ -193,12 +208,12 @@ pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 ///
 /// # Panics
 ///
-/// A function with a deadline panics outside a tokio runtime, naming the scope; so does one with a limit of 0. Panics of the body and of children are
+/// An async function with a deadline panics outside a tokio runtime, naming the scope; so does one with a limit of 0. Panics of the body and of children are
 /// resumed at the boundary (rule F2).
 ///
 /// # Cancellation safety
 ///
-/// The function's future is a boundary: if it is dropped, rule U5 holds.
+/// An async function's future is a boundary: if it is dropped, rule U5 holds.
 ///
 /// # Examples
 ///
@@ -295,6 +310,51 @@ pub use scope_macros::cancel_scope;
 macro_rules! scope {
     (@expanded $($t:tt)*) => { $($t)* };
     ($($t:tt)*) => { $crate::__private::macros::__scope! { [$crate] $($t)* } };
+}
+
+/// A block of sync code that is a cancel scope: `blocking_scope!(options, { body })`.
+///
+/// What [`scope!`] is in async code: it has the value `Result<T, Cancelled>`, or `T` with `fallback = …`; `?`, `return`,
+/// `break` and `continue` inside leave the scope and go where they point. It works on every thread, inside or outside
+/// of a runtime, nested in other scopes of sync code by itself, and in those of async code through
+/// [`spawn_blocking!`] (rule Y1). The options are those of `scope!`, without `cancel_on` and `token`.
+///
+/// Sync code can't be dropped. A cancel is delivered where the body asks for it: by [`check()`] and the waits of
+/// [`blocking`], as an error that `?` carries here. If the error wraps it, it is recognised all the same.
+///
+/// # Errors
+///
+/// `Err(Cancelled)` if the body ended with the scope's own cancel, or if that cut a child (rules D5, D6). A cancel from
+/// outside leaves the enclosing function as the error that it is. A child's error leaves it, too (rule F2).
+///
+/// # Panics
+///
+/// Panics of the body and of children are resumed here (rule F2).
+///
+/// # Examples
+///
+/// ```
+/// use scope_runtime::{blocking, blocking_scope, check, Cancelled};
+/// use std::time::Duration;
+///
+/// fn search(haystack: &[u32], needle: u32) -> Result<Option<usize>, Cancelled> {
+///     let found = blocking_scope!(timeout = 10s, name = "search", {
+///         for (index, straw) in haystack.iter().enumerate() {
+///             check()?; // leaves the scope, if it was cancelled
+///             if *straw == needle {
+///                 return Ok(Some(index)); // leaves the function
+///             }
+///         }
+///     });
+///     found.map(|()| None)
+/// }
+/// assert_eq!(search(&[1, 2, 3], 2).unwrap(), Some(1));
+/// assert_eq!(search(&[1, 2, 3], 4).unwrap(), None);
+/// ```
+#[macro_export]
+macro_rules! blocking_scope {
+    (@expanded $($t:tt)*) => { $($t)* };
+    ($($t:tt)*) => { $crate::__private::macros::__blocking_scope! { [$crate] $($t)* } };
 }
 
 /// A block that finishes whatever is cancelled outside of it: `shield!({ body })`.
@@ -399,6 +459,71 @@ macro_rules! shield {
 #[macro_export]
 macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };
+}
+
+/// Runs a closure on a thread of its own, as a child of the scope that it is written in: `spawn_blocking!(closure)`, a
+/// [`Task`].
+///
+/// The scope waits for it (rule F1). Scope, deadline and shield are the child's context (rule T2): [`check()`],
+/// [`remaining()`], [`current()`], sync scopes and the waits of [`blocking`] inside see its scope's cancel.
+///
+/// | written in | the child | its value |
+/// | --- | --- | --- |
+/// | async code | runs on tokio's blocking pool; `Send + 'static` | `task.await` |
+/// | a sync scope | runs on a thread that may borrow from outside of the scope, like `std::thread::scope` (rule Y2); in an annotated function, its parameters | [`task.join()`](Task::join) |
+///
+/// | form | meaning |
+/// | --- | --- |
+/// | `spawn_blocking!(closure)` | a child of the innermost scope that is written around it |
+/// | `spawn_blocking!(name = "…", closure)` | with a name for errors and events, and for the thread |
+/// | `spawn_blocking!(background, closure)` | the boundary does not wait for it: it is cancelled when all others have ended (rule F8) |
+/// | `spawn_blocking!(abandon, closure)` | for code that never asks: a hard cancel leaves its thread to the [`root`]; the handle says `Cancelled`, the result is dropped (rule F9); `Send + 'static` |
+/// | `spawn_blocking!(in s, closure)` | a child of the scope `s: &Scope<R>`; `Send + 'static` |
+///
+/// A child whose output is `Result<T, E>` is fallible, as with [`spawn!`] (rule F4); an error that wraps a cancel that it
+/// was told of is no failure.
+///
+/// # Panics
+///
+/// If the system can't start a thread. A child that panics fails its scope, which resumes the panic (rule F2).
+///
+/// # Cancellation safety
+///
+/// A thread can't be killed: the child ends when it asks, with [`check()`] or a wait. One that never asks makes its
+/// boundary wait (rule F9). Where no runtime is known there is no root: nobody counts a thread that was abandoned there.
+///
+/// # Examples
+///
+/// ```
+/// use scope_runtime::{blocking_scope, spawn_blocking};
+///
+/// let words = vec!["one".to_owned(), "two".to_owned()];
+/// let lengths = blocking_scope!({
+///     let tasks: Vec<_> = words.iter().map(|word| spawn_blocking!(move || word.len())).collect();
+///     tasks.into_iter().map(|task| task.join().unwrap()).sum::<usize>()
+/// });
+/// assert_eq!(lengths.unwrap(), 6);
+/// ```
+///
+/// In async code:
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() {
+/// use scope_runtime::{blocking, cancel_scope, spawn_blocking, Cancelled};
+/// use std::time::Duration;
+///
+/// #[cancel_scope(timeout = "20ms")]
+/// async fn late() -> Result<(), Cancelled> {
+///     let task = spawn_blocking!(|| blocking::sleep(Duration::from_secs(3600))); // ends with the scope
+///     task.await
+/// }
+/// assert!(late().await.unwrap_err().is_timeout());
+/// # }
+/// ```
+#[macro_export]
+macro_rules! spawn_blocking {
+    ($($t:tt)*) => { $crate::__private::macros::__spawn_blocking! { [$crate] $($t)* } };
 }
 
 /// Starts a task that outlives its scope: the explicit leak, a plain `tokio::spawn` with tokio's `JoinHandle`.

@@ -31,7 +31,7 @@ fn with_tracker<T>(runtime: &Handle, f: impl FnOnce(&TaskTracker) -> T) -> T {
     f(tracker)
 }
 
-fn token(runtime: &Handle) -> TaskTrackerToken {
+pub(crate) fn token(runtime: &Handle) -> TaskTrackerToken {
     with_tracker(runtime, TaskTracker::token)
 }
 

@@ -8,14 +8,17 @@ use std::fmt::{Debug, Display};
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::beside::{Also, Watch, cancel_on};
+use crate::blocking::boundary::{self as thread_boundary, Body};
+use crate::blocking::spawn::{on_pool, on_thread};
 use crate::boundary::{Block, Classify, Left};
 use crate::cause::{Cancelled, Cause};
 use crate::context::{self, Frame, with_stack};
@@ -32,6 +35,7 @@ use crate::token::{CancelToken, Firing};
 use crate::tree::{Extra, Node, announce_bubble};
 
 pub use crate::beside::NoWatch;
+pub use crate::blocking::spawn::Job;
 pub use crate::boundary::NeverErr;
 pub use crate::fork::{Forks, forks};
 pub use crate::landing::{AwaitSite, at};
@@ -43,11 +47,14 @@ pub use core::{
     option::Option::{None, Some},
     result::Result::{Err, Ok},
 };
+pub use std::thread::scope as threads;
 pub use std::time::Duration;
 
 /// The hidden procedural macros behind `scope!` and its friends.
 pub mod macros {
-    pub use scope_macros::{__fork, __race, __scope, __shield, __spawn, __try_join};
+    pub use scope_macros::{
+        __blocking_scope, __fork, __race, __scope, __shield, __spawn, __spawn_blocking, __try_join,
+    };
 }
 
 /// The return type of the enclosing function, as a value that inference can work on.
@@ -220,6 +227,15 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
         self.extra.as_ref().and_then(|extra| extra.name.as_deref()).unwrap_or(self.site.name())
     }
 
+    /// An async scope with a deadline needs tokio's timer.
+    #[track_caller]
+    fn require_runtime(&self) {
+        let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
+        if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
+            require_runtime(self.name_for_people());
+        }
+    }
+
     #[track_caller]
     fn into_frame(self) -> (Frame, W) {
         if let Some(0) = self.extra.as_ref().and_then(|extra| extra.limit) {
@@ -227,10 +243,6 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
                 "scope \"{}\" has a limit of 0: none of its children could ever run",
                 self.name_for_people()
             );
-        }
-        let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
-        if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
-            require_runtime(self.name_for_people());
         }
         let Self { site, scope, init, shield, timeout, deadline, extra, watch } = self;
         let deadline = match (deadline, timeout) {
@@ -270,6 +282,7 @@ where
     C: Classify<B::Output>,
     W: Watch,
 {
+    options.require_runtime();
     let (frame, watch) = options.into_frame();
     Block::new(frame, watch.beside(body), classify)
 }
@@ -288,8 +301,87 @@ where
     W: Watch,
     H: Hosted<B::Output>,
 {
+    options.require_runtime();
     let (frame, watch) = options.into_frame();
     Block::hosting(frame, watch.beside(body), classify, forks)
+}
+
+/// The boundary around a block of sync code. Its body is an async block only for the way in which that ends: with the
+/// enclosing function's value, or with [`finish`]. It awaits nothing else, so it is polled once.
+pub fn blocking_block<B, C, S>(options: Options<'_, S>, body: B, classify: C) -> Left<B::Output>
+where
+    B: Future,
+    C: Classify<B::Output>,
+{
+    let poll = || match pin!(body).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Body::Value(value),
+        Poll::Pending if with_stack(context::Stack::take_finished) == Some(true) => Body::Finished,
+        Poll::Pending => panic!(
+            "a macro in a sync scope has an `.await` in it; \
+             wait for a future with `blocking::wait`, or open the scope in async code with `scope!`"
+        ),
+    };
+    let (frame, NoWatch) = options.into_frame();
+    thread_boundary::run(frame, poll, classify)
+}
+
+/// A body that is run once, so it may give away what it captures.
+pub fn once<R, F: FnOnce() -> R>(body: F) -> F {
+    body
+}
+
+/// The boundary around the body of a sync function.
+pub fn blocking_fn<R, C, S>(
+    options: Options<'_, S>,
+    body: impl FnOnce() -> R,
+    classify: C,
+    _: impl NoFuture,
+) -> Left<R>
+where
+    C: Classify<R>,
+{
+    let (frame, NoWatch) = options.into_frame();
+    thread_boundary::run(frame, || Body::Value(body()), classify)
+}
+
+/// Typed like what a future gives; stands for an `.await` that was reported.
+pub fn awaited<F: IntoFuture>(_: F) -> F::Output {
+    unreachable!("it stands in code that does not compile")
+}
+
+/// What a function returns that is not async.
+#[diagnostic::on_unimplemented(
+    message = "`#[cancel_scope]` on a sync `fn` that returns a future would be over before the future is polled",
+    note = "make it `async fn`, or let its last line be `Box::pin` of an `async move` block"
+)]
+pub trait NoFuture {}
+
+/// Whether a sync function returns a future, told as [`classify`] does.
+pub mod returned {
+    use super::{Future, NoFuture, Return};
+
+    #[doc(hidden)]
+    pub struct Value;
+    impl NoFuture for Value {}
+
+    #[doc(hidden)]
+    pub struct AFuture;
+
+    #[doc(hidden)]
+    pub trait ReturnsAFuture {
+        fn what(&self) -> AFuture {
+            AFuture
+        }
+    }
+    impl<R: Future> ReturnsAFuture for &Return<R> {}
+
+    #[doc(hidden)]
+    pub trait ReturnsAValue {
+        fn what(&self) -> Value {
+            Value
+        }
+    }
+    impl<R> ReturnsAValue for Return<R> {}
 }
 
 /// The end of a body: raises the frame's flag and never resolves; the boundary drops the body.
@@ -454,6 +546,27 @@ macro_rules! readings {
 
             fn signal(self, value: &Result<T, E>) -> Option<Signal> {
                 value.as_ref().err().and_then(<Self as Reading<E>>::signal)
+            }
+        }
+
+        impl<T, E, R> JobOutput<Result<T, E>, R, FailFast> for $name
+        where
+            E: $($bound +)+ Send + 'static,
+            R: FromFailure<E>,
+        {
+            type Value = T;
+
+            fn convert(scope: &Scope<R, FailFast>) -> fn(Result<T, E>) -> Output<T> {
+                scope.convert_with::<E>();
+                |output| may_fail::<Self, T, E, _>(output, |error| Box::new(error) as _)
+            }
+        }
+
+        impl<T, E: $($bound +)+, R> JobOutput<Result<T, E>, R, Supervise> for $name {
+            type Value = Result<T, E>;
+
+            fn convert(_: &Scope<R, Supervise>) -> fn(Result<T, E>) -> Output<Result<T, E>> {
+                supervised::<Self, T, E, _>
             }
         }
 
@@ -692,5 +805,51 @@ pub mod output {
         {
             spawn_plain(child)
         }
+    }
+}
+
+/// Spawns a blocking child that borrows nothing.
+#[track_caller]
+pub fn spawn_blocking<R, P, F, O, K>(scope: &Scope<R, P>, job: Job<F>, _kind: K) -> Task<K::Value>
+where
+    P: Policy,
+    F: FnOnce() -> O + Send + 'static,
+    O: 'static,
+    K: JobOutput<O, R, P, Value: Send + 'static>,
+{
+    on_pool(&scope.node, job.of_policy::<P>(), K::convert(scope))
+}
+
+/// Spawns a blocking child that may borrow from outside of its sync scope.
+#[track_caller]
+pub fn spawn_thread<'scope, R, P, F, O, K>(
+    scope: &Scope<R, P>,
+    threads: &'scope thread::Scope<'scope, '_>,
+    job: Job<F>,
+    _kind: K,
+) -> Task<K::Value>
+where
+    P: Policy,
+    F: FnOnce() -> O + Send + 'scope,
+    O: 'scope,
+    K: JobOutput<O, R, P, Value: Send + 'scope>,
+{
+    on_thread(threads, &scope.node, job.of_policy::<P>(), K::convert(scope))
+}
+
+/// What becomes of the output of a blocking child, by what kind of type it is.
+pub trait JobOutput<O, R, P> {
+    /// What the handle gives.
+    type Value;
+
+    #[doc(hidden)]
+    fn convert(scope: &Scope<R, P>) -> fn(O) -> Output<Self::Value>;
+}
+
+impl<T, R, P> JobOutput<T, R, P> for NeverErr {
+    type Value = T;
+
+    fn convert(_: &Scope<R, P>) -> fn(T) -> Output<T> {
+        Output::Value
     }
 }

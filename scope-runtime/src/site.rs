@@ -27,13 +27,13 @@ use std::sync::{PoisonError, RwLock};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
-    /// An inline `scope!` block.
+    /// An inline `scope!` or `blocking_scope!` block.
     Scope,
     /// A `shield!` block.
     Shield,
     /// A function under `#[cancel_scope]`.
     Function,
-    /// A child task: spawned, forked, or an arm.
+    /// A child: a task, spawned or forked, an arm, or a thread of `spawn_blocking!`.
     Task,
     /// A future or a stretch of code that was put under a scope with `in_scope`.
     Guest,

@@ -188,6 +188,35 @@ impl<T> Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// Waits for the task's value on this thread: for sync code. In async code, await the task.
+    ///
+    /// # Errors
+    ///
+    /// What the task resolves to; and [`Cancelled`] if a cancel is visible here while the task has not ended. The task
+    /// goes on, and its scope waits for it.
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking::wait`](crate::blocking::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use scope_runtime::{blocking_scope, spawn_blocking};
+    ///
+    /// let words = ["a", "b"];
+    /// let text = blocking_scope!({
+    ///     let task = spawn_blocking!(|| words.join(" "));
+    ///     task.join().unwrap()
+    /// });
+    /// assert_eq!(text.unwrap(), "a b");
+    /// ```
+    pub fn join(self) -> Result<T, Cancelled> {
+        crate::blocking::wait(self)?
+    }
+}
+
 impl<T> Future for Task<T> {
     type Output = Result<T, Cancelled>;
 
@@ -347,7 +376,7 @@ pub enum Output<T, E = Box<dyn Any + Send>> {
     Failure(ChildError<E>),
 }
 
-type Convert<O, T, E> = fn(O) -> Output<T, E>;
+pub(crate) type Convert<O, T, E = Box<dyn Any + Send>> = fn(O) -> Output<T, E>;
 
 /// Where a child's error is kept until the boundary is left.
 pub trait Keep {
@@ -418,8 +447,8 @@ pin_project! {
     }
 }
 
-/// How a child's future ended.
-enum Outcome<T> {
+/// How a child's future or closure ended.
+pub(crate) enum Outcome<T> {
     Value(T),
     /// An error that its handle has, and that is reported unless somebody takes it.
     Error(T, Option<Untaken>),
@@ -448,21 +477,28 @@ impl<F: Future, T, K: Keep> Future for Body<F, T, K> {
                 return Poll::Ready(Outcome::Failed(cause));
             }
         };
-        let origin = |signal: Option<Signal>| signal.and_then(|signal| this.node.origin_of(signal));
-        Poll::Ready(match output {
-            Output::Value(value) => Outcome::Value(value),
-            Output::Error { value, text, signal } => match origin(signal) {
-                Some(origin) => Outcome::Signalled(origin, Some(value)),
-                None => {
-                    let untaken = this.scope.hold_failure(Suppressed::error(this.node.name(), text));
-                    Outcome::Error(value, untaken)
-                }
-            },
-            Output::Failure(ChildError { text, signal, error }) => match origin(signal) {
-                Some(origin) => Outcome::Signalled(origin, None),
-                None => Outcome::Failed(this.keep.fail(this.scope, this.node.name(), text, error)),
-            },
-        })
+        Poll::Ready(outcome_of(output, this.keep, this.scope, this.node))
+    }
+}
+
+/// What an output means to `scope`, which takes failures, and to the child.
+pub(crate) fn outcome_of<T, K: Keep>(
+    output: Output<T, K::Error>,
+    keep: &K,
+    scope: &Arc<Node>,
+    node: &Node,
+) -> Outcome<T> {
+    let origin = |signal: Option<Signal>| signal.and_then(|signal| node.origin_of(signal));
+    match output {
+        Output::Value(value) => Outcome::Value(value),
+        Output::Error { value, text, signal } => match origin(signal) {
+            Some(origin) => Outcome::Signalled(origin, Some(value)),
+            None => Outcome::Error(value, scope.hold_failure(Suppressed::error(node.name(), text))),
+        },
+        Output::Failure(ChildError { text, signal, error }) => match origin(signal) {
+            Some(origin) => Outcome::Signalled(origin, None),
+            None => Outcome::Failed(keep.fail(scope, node.name(), text, error)),
+        },
     }
 }
 
@@ -501,11 +537,11 @@ impl From<Go> for Start {
 
 /// The turn of a child that its scope polls: who starts it can't take its future along.
 #[derive(Default)]
-struct Turn(Mutex<(Option<Go>, Option<Waker>)>);
+pub(crate) struct Turn(Mutex<(Option<Go>, Option<Waker>)>);
 
 impl Turn {
     /// What was decided, or a note of whom to wake then.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Go> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Go> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(go) = state.0.take() {
             return Poll::Ready(go);
@@ -540,7 +576,7 @@ pub(crate) enum Home {
 }
 
 /// Tells the handle and the scope how the child ended, exactly once: also when its future is dropped.
-struct Ending<T> {
+pub(crate) struct Ending<T> {
     shared: Arc<Shared<T>>,
     scope: Arc<Node>,
     key: Option<usize>,
@@ -548,7 +584,7 @@ struct Ending<T> {
 }
 
 impl<T> Ending<T> {
-    fn end(&mut self, result: Result<T, Cancelled>, untaken: Option<Untaken>, end: ChildEnd) {
+    pub(crate) fn end(&mut self, result: Result<T, Cancelled>, untaken: Option<Untaken>, end: ChildEnd) {
         let Some(key) = self.key.take() else { return };
         self.shared.finish(result, untaken);
         self.scope.child_ended(key, end);
@@ -586,49 +622,98 @@ impl<F: Future, T, K: Keep> Future for ChildTask<F, T, K> {
             *this.start = Start::Skipped;
         }
         let left = ready!(this.block.poll(cx));
-        let panicked = matches!(left, Left::Panicked(_));
-        let mut untaken = None;
-        let (result, end) = match left {
-            Left::Returned(Outcome::Value(value)) => (Ok(value), ChildEnd::Settled),
-            Left::Returned(Outcome::Error(value, failure)) => {
-                untaken = failure;
-                (Ok(value), ChildEnd::Settled)
-            }
-            Left::Returned(Outcome::Signalled(origin, value)) => {
-                let result = value.ok_or_else(|| node.cancelled_error(&mut Look::new()));
-                (result, ChildEnd::of(origin, node))
-            }
-            Left::Returned(Outcome::Failed(cause)) => {
-                (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled)
-            }
-            Left::Cancelled { error, own } => {
-                let end = ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, node);
-                // While a scope has grace, nothing of it is dropped: what has not begun is no loss (rule G1).
-                let spared = end == ChildEnd::SoftlyLost && matches!(this.start, Start::Skipped);
-                (Err(error), if spared { ChildEnd::Settled } else { end })
-            }
-            Left::Panicked(payload) if *this.supervised => {
-                let (task, text) = (node.name(), panic_text(&*payload));
-                let untaken = scope.hold_failure(Suppressed::panic(task.clone(), text.clone()));
-                let cause = Cause::TaskPanicked { task, text };
-                (Err(Cancelled::new(node.who(), cause).carrying(payload, untaken)), ChildEnd::Settled)
-            }
-            Left::Panicked(payload) => {
-                // A cleanup of the child panicked, or a destructor.
-                let failure = Failure::panic(node.name(), payload);
-                let cancelled = Cancelled::new(node.who(), failure.cause());
-                scope.fail(failure);
-                (Err(cancelled), ChildEnd::Settled)
-            }
-            Left::Finished | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
-                unreachable!("a child task has neither a block's end nor children")
-            }
-        };
-        if panicked {
-            scope.take_over_reports(node);
-        }
+        let begun = !matches!(this.start, Start::Skipped);
+        let (result, untaken, end) = result_of(left, node, scope, *this.supervised, begun);
         this.end.end(result, untaken, end);
         Poll::Ready(())
+    }
+}
+
+/// What the boundary of a child's own frame says of the child; `scope` takes its failures.
+pub(crate) fn result_of<T>(
+    left: Left<Outcome<T>>,
+    node: &Arc<Node>,
+    scope: &Arc<Node>,
+    supervised: bool,
+    begun: bool,
+) -> (Result<T, Cancelled>, Option<Untaken>, ChildEnd) {
+    let panicked = matches!(left, Left::Panicked(_));
+    let mut untaken = None;
+    let (result, end) = match left {
+        Left::Returned(Outcome::Value(value)) => (Ok(value), ChildEnd::Settled),
+        Left::Returned(Outcome::Error(value, failure)) => {
+            untaken = failure;
+            (Ok(value), ChildEnd::Settled)
+        }
+        Left::Returned(Outcome::Signalled(origin, value)) => {
+            let result = value.ok_or_else(|| node.cancelled_error(&mut Look::new()));
+            (result, ChildEnd::of(origin, node))
+        }
+        Left::Returned(Outcome::Failed(cause)) => (Err(Cancelled::new(node.who(), cause)), ChildEnd::Settled),
+        Left::Cancelled { error, own } => {
+            let end = ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, node);
+            // While a scope has grace, nothing of it is dropped: what has not begun is no loss (rule G1).
+            let spared = end == ChildEnd::SoftlyLost && !begun;
+            (Err(error), if spared { ChildEnd::Settled } else { end })
+        }
+        Left::Panicked(payload) if supervised => {
+            let (task, text) = (node.name(), panic_text(&*payload));
+            let untaken = scope.hold_failure(Suppressed::panic(task.clone(), text.clone()));
+            let cause = Cause::TaskPanicked { task, text };
+            (Err(Cancelled::new(node.who(), cause).carrying(payload, untaken)), ChildEnd::Settled)
+        }
+        Left::Panicked(payload) => {
+            // A cleanup of the child panicked, or a destructor.
+            let failure = Failure::panic(node.name(), payload);
+            let cancelled = Cancelled::new(node.who(), failure.cause());
+            scope.fail(failure);
+            (Err(cancelled), ChildEnd::Settled)
+        }
+        Left::Finished | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
+            unreachable!("a child task has neither a block's end nor children")
+        }
+    };
+    if panicked {
+        scope.take_over_reports(node);
+    }
+    (result, untaken, end)
+}
+
+/// A child that its scope knows of, and that has not begun.
+pub(crate) struct Enlisted<T> {
+    pub(crate) node: Arc<Node>,
+    pub(crate) task: Task<T>,
+    pub(crate) end: Ending<T>,
+    /// Whether it has to wait for its turn (rule F6).
+    pub(crate) waits: bool,
+}
+
+/// Adds a child to the scope; `None` if the scope was left (rule F7).
+pub(crate) fn enlist<T>(
+    scope: &Arc<Node>,
+    site: &'static Site,
+    name: Option<Box<str>>,
+    role: Role,
+    home: Home,
+) -> Option<Enlisted<T>> {
+    let shield = role == Role::Cleanup;
+    let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
+    node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
+    let Admitted { key, waits } = scope.add_child(&node, role, home)?;
+    let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
+    let task = Task { shared: Arc::clone(&shared) };
+    Some(Enlisted {
+        node,
+        task,
+        end: Ending { shared, scope: Arc::clone(scope), key: Some(key), home },
+        waits,
+    })
+}
+
+impl<T> Ending<T> {
+    /// Its place among the children of its scope.
+    pub(crate) fn key(&self) -> usize {
+        self.key.expect("a child has a place in its scope until it ends")
     }
 }
 
@@ -643,20 +728,15 @@ pub(crate) fn child_of<F: Future, T, K: Keep>(
     home: Home,
 ) -> Result<(Task<T>, ChildTask<F, T, K>, bool), Closed<F>> {
     let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
-    let shield = role == Role::Cleanup;
-    let node = Arc::new(Node::new(NodeInit { shield, ..NodeInit::plain(site, name) }));
-    node.link(Some(Arc::clone(scope)), Place::Child, &mut Look::new());
-    let Some(Admitted { key, waits }) = scope.add_child(&node, role, home) else {
+    let Some(Enlisted { node, task, end, waits }) = enlist(scope, site, name, role, home) else {
         return Err(Closed(future));
     };
-    let shared = Arc::new(Shared { node: Arc::clone(&node), slot: Mutex::new(Slot::Running(None)) });
-    let task = Task { shared: Arc::clone(&shared) };
     let body = Body { future, convert, keep, supervised, scope: Arc::clone(scope), node: Arc::clone(&node) };
     let child = ChildTask {
         block: Block::new(Frame::rooted(node), body, NeverErr),
         start: if skip_if_cancelled { Start::Look } else { Start::Run },
         supervised,
-        end: Ending { shared, scope: Arc::clone(scope), key: Some(key), home },
+        end,
     };
     Ok((task, child, waits))
 }
@@ -674,16 +754,9 @@ pub(crate) fn host<F: Future, T, K: Keep>(
     if waits {
         let turn = Arc::new(Turn::default());
         child.start = Start::Wait(Arc::clone(&turn));
-        child.wait_for_turn(Box::new(turn));
+        scope.wait_for_turn(child.end.key(), &child.end.shared.node, Box::new(turn));
     }
     Ok((task, child))
-}
-
-impl<F: Future, T, K: Keep> ChildTask<F, T, K> {
-    fn wait_for_turn(&self, starter: Box<dyn Starter>) {
-        let key = self.end.key.expect("a child has a place in its scope until it ends");
-        self.end.scope.wait_for_turn(key, &self.end.shared.node, starter);
-    }
 }
 
 /// The runtime that children of `scope` run on.
@@ -711,13 +784,15 @@ where
 {
     let runtime = runtime_of(scope);
     let (task, child, waits) = child_of(scope, child, convert, InFailure, Home::Runtime)?;
-    let (key, node) = (child.end.key, Arc::clone(&child.end.shared.node));
+    let (key, node) = (child.end.key(), Arc::clone(&child.end.shared.node));
     let look = matches!(child.start, Start::Look);
     let starter = TaskStarter { child, runtime };
-    match key {
-        Some(key) if waits => scope.wait_for_turn(key, &node, Box::new(starter)),
-        _ if look => starter.start(node.look_before_start(&mut Look::new())),
-        _ => starter.start(Go::Run),
+    if waits {
+        scope.wait_for_turn(key, &node, Box::new(starter));
+    } else if look {
+        starter.start(node.look_before_start(&mut Look::new()));
+    } else {
+        starter.start(Go::Run);
     }
     Ok(task)
 }

@@ -137,6 +137,8 @@ pub(crate) struct State {
     pub(crate) cleanup: VecDeque<CleanupItem>,
     pub(crate) running: Running,
     pub(crate) cleanup_timer: CleanupTimer,
+    /// The same where there is no timer, but a deadline that cleanup sees: in sync code.
+    pub(crate) cleanup_until: Option<Moment>,
     next_order: u64,
     /// The entry of this node in its parent's `inner`.
     entry: Option<(Arc<Node>, usize)>,
@@ -381,7 +383,7 @@ impl Node {
     // --- wake-ups -------------------------------------------------------------------------------------------------
 
     /// Reports a failure that does not leave the boundary.
-    fn suppress(&self, failure: &Failure) {
+    pub(crate) fn suppress(&self, failure: &Failure) {
         self.report(failure.suppressed());
     }
 

@@ -1,6 +1,8 @@
 //! How the library behaves, one module per topic; the names carry the rule numbers of `docs/semantics.md`.
 
 mod adoption;
+mod blocking;
+mod blocking_children;
 mod causes;
 mod control_flow;
 mod deadlines;

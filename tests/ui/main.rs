@@ -7,7 +7,7 @@
 fn mistakes_are_told_and_the_rest_compiles() {
     let cases = trybuild::TestCases::new();
     cases.pass("ui/pass/*.rs");
-    for called in ["cancel_scope", "scope", "shield", "spawn"] {
+    for called in ["blocking_scope", "cancel_scope", "scope", "shield", "spawn", "spawn_blocking"] {
         cases.compile_fail(format!("ui/{called}/*.rs"));
     }
 }

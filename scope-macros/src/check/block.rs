@@ -1,4 +1,4 @@
-//! `scope!` and `shield!`.
+//! `scope!`, `blocking_scope!` and `shield!`.
 
 use super::misuse;
 use super::values::{self, Values};
@@ -20,10 +20,7 @@ pub(crate) fn block(
     around: &Surroundings<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Block> {
-    let called = match kind {
-        BlockKind::Scope => "scope!",
-        BlockKind::Shield => "shield!",
-    };
+    let called = kind.called();
     let mut given = Vec::new();
     let mut bodies = Vec::new();
     for element in written {
@@ -44,6 +41,7 @@ pub(crate) fn block(
     }
     let values = match kind {
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
+        BlockKind::BlockingScope => values::values(given, Place::BlockingScope, diagnostics),
         BlockKind::Shield => {
             for option in given {
                 diagnostics.at(
@@ -73,11 +71,14 @@ pub(crate) fn block(
 
     let Values { settings, name, fallback, binding: _, crate_path: _ } = values;
     let (site_kind, form) = match kind {
-        BlockKind::Scope => (SiteKind::Scope, Form::Scope { settings, fallback, binding }),
+        BlockKind::Scope | BlockKind::BlockingScope => {
+            (SiteKind::Scope, Form::Scope { settings, fallback, binding })
+        }
         BlockKind::Shield => (SiteKind::Shield, Form::Shield),
     };
     Some(Block {
         runtime: around.runtime.clone(),
+        side: around.side,
         site: Site { kind: site_kind, name: name.unwrap_or_default(), place },
         form,
         body: Body { statements, braces: braced.braces, facts },
@@ -128,7 +129,8 @@ fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> Option
 fn bare_body(expr: Expr, called: &str, diagnostics: &mut Diagnostics) -> Option<Braced> {
     match expr {
         Expr::Async(block) => {
-            let message = format!("`{called}` awaits its body in place, like any block; drop `async`");
+            let does = if called == BlockKind::BlockingScope.called() { "runs" } else { "awaits" };
+            let message = format!("`{called}` {does} its body in place, like any block; drop `async`");
             diagnostics.at(block.async_token.span, message);
             let braces = block.block.brace_token.span.join();
             Some(Braced { braces, attributes: block.attrs, statements: block.block.stmts })

@@ -1,10 +1,11 @@
 //! `#[cancel_scope]`
 
 use super::misuse;
+use super::options::unwatched;
 use super::values::{self, Values};
 use crate::diagnostics::Diagnostics;
-use crate::model::{Body, Fallback, Function, Runtime, Site, SiteKind};
-use crate::options::Place;
+use crate::model::{Body, Fallback, Function, Runtime, Setting, Side, Site, SiteKind};
+use crate::options::{Key, Place};
 use crate::parse::item::{self, RawItem, Shape};
 use crate::parse::list::{Element, Nothing};
 use crate::rewrite::{self, Boundary, Surroundings};
@@ -33,9 +34,13 @@ pub(crate) fn function(
         Element::Subject(nothing) => match nothing {},
         Element::Unreadable => None,
     });
-    let Values { settings, name, fallback, binding, crate_path } =
+    let Values { mut settings, name, fallback, binding, crate_path } =
         values::values(arguments.collect(), Place::Attribute, diagnostics);
     let (mut item, shape) = served(item, diagnostics)?;
+    let side = if shape == Shape::Sync { Side::Sync } else { Side::Async };
+    if side == Side::Sync {
+        settings.retain(|setting| is_watched_in_sync_code(setting, diagnostics));
+    }
 
     let runtime = Runtime(match crate_path {
         Some(path) => path.into_token_stream(),
@@ -45,19 +50,19 @@ pub(crate) fn function(
     let returns = match shape {
         // The body's `return` says it as well, with better places in what the compiler reports. Not so if another
         // attribute is about to move the body into an async block, as `#[tokio::main]` does.
-        Shape::Async if item.attrs.iter().all(is_inert) => None,
+        Shape::Async | Shape::Sync if item.attrs.iter().all(is_inert) => None,
         Shape::Boxed => {
             item::output(&item.sig, shape).cloned().map(writable).or_else(|| awaited(&item.sig.output))
         }
-        Shape::Async | Shape::Entry => {
+        Shape::Async | Shape::Entry | Shape::Sync => {
             Some(item::output(&item.sig, shape).cloned().map_or_else(|| parse_quote!(()), writable))
         }
     };
     let returns_at = item::output(&item.sig, shape).map_or(item.sig.ident.span(), name_of);
-    let body = item::async_body(&mut item, shape)?;
+    let body = item::body(&mut item, shape)?;
     let braces = body.brace_token.span.join();
     let mut statements = mem::take(&mut body.stmts);
-    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Final };
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Final, side };
     let (facts, misuses) = rewrite::body(&mut statements, &around, diagnostics);
     misuse::judge(misuses, Place::Attribute.called(), diagnostics);
 
@@ -69,7 +74,8 @@ pub(crate) fn function(
     let owned =
         facts.forks == 0 && !fallback.as_ref().is_some_and(|fallback| mentions(fallback, &parameters));
     let body = Body { statements, braces, facts };
-    let function = Function { runtime, site, settings, fallback, binding, owned, returns, returns_at, body };
+    let function =
+        Function { runtime, side, site, settings, fallback, binding, owned, returns, returns_at, body };
     Some(Served { item, shape, function })
 }
 
@@ -82,14 +88,14 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
             diagnostics.at(
                 at,
                 "`#[cancel_scope]` needs a body, and this method is only declared; \
-                 put the attribute on the `async fn` in each `impl`",
+                 put the attribute on the `fn` in each `impl`",
             );
             return None;
         }
         RawItem::Other { called, keyword } => {
             let remedy = match called {
-                "an `impl`" | "a trait" => "put it on each `async fn` in it",
-                _ => "put it on an `async fn`",
+                "an `impl`" | "a trait" => "put it on each `fn` in it",
+                _ => "put it on a `fn`",
             };
             diagnostics.at(
                 keyword,
@@ -112,15 +118,26 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
     if let Some(shape) = item::shape(&mut function) {
         return Some((function, shape));
     }
-    let message = if item::output(&function.sig, Shape::Boxed).is_some() {
+    let message = if item::returns_future(&function.sig) {
         "`#[cancel_scope]` cannot see the async code of this `fn`; make it `async fn`, \
          or let its last line be `Box::pin(async move { … })`"
     } else {
-        "`#[cancel_scope]` cannot serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
-         or put this attribute above the one that took the `async` away"
+        "`#[cancel_scope]` cannot tell whether this `fn` is async: all that it does is to block on async code; \
+         put this attribute above the one that took the `async` away, or `scope!` into the async code"
     };
     diagnostics.at(function.sig.fn_token.span, message);
     None
+}
+
+/// Nothing is awaited in sync code, so no future can be watched meanwhile.
+fn is_watched_in_sync_code(setting: &Setting, diagnostics: &mut Diagnostics) -> bool {
+    let (key, value) = match setting {
+        Setting::CancelOn(value) => (Key::CancelOn, value),
+        Setting::Token(value) => (Key::Token, value),
+        _ => return true,
+    };
+    diagnostics.on(value, unwatched(key, Place::Attribute));
+    false
 }
 
 /// The names that the parameters bind.

@@ -1,6 +1,7 @@
 //! What must not be written in a scope's body.
 
 use crate::diagnostics::Diagnostics;
+use crate::model::Side;
 use crate::rewrite::Misuse;
 
 pub(super) fn judge(misuses: Vec<Misuse>, called: &str, diagnostics: &mut Diagnostics) {
@@ -17,7 +18,12 @@ pub(super) fn judge(misuses: Vec<Misuse>, called: &str, diagnostics: &mut Diagno
                      set a variable there, and `{word}` behind it"
                 ),
             ),
-            Misuse::Leak { path } => {
+            Misuse::WrongSide { at, form, remedy } => diagnostics.at(at, format!("{form}; {remedy}")),
+            Misuse::Await { at } => diagnostics.at(
+                at,
+                "`.await` in sync code; wait with `blocking::wait(future)`, or make the code around it async",
+            ),
+            Misuse::Leak { path, side } => {
                 let names: Vec<String> =
                     path.segments.iter().map(|segment| segment.ident.to_string()).collect();
                 let otherwise = if names[0] == "std" {
@@ -25,8 +31,12 @@ pub(super) fn judge(misuses: Vec<Misuse>, called: &str, diagnostics: &mut Diagno
                 } else {
                     "`detach!(…)` for a task that outlives the scope"
                 };
+                let spawn = match side {
+                    Side::Async => "spawn!(…)",
+                    Side::Sync => "spawn_blocking!(…)",
+                };
                 let message = format!(
-                    "`{}` starts what no scope waits for; write `spawn!(…)`, or {otherwise}",
+                    "`{}` starts what no scope waits for; write `{spawn}`, or {otherwise}",
                     names.join("::")
                 );
                 diagnostics.on(path, message);

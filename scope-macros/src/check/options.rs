@@ -58,10 +58,19 @@ impl Given {
     }
 }
 
+/// A future that is to be watched where nothing is awaited.
+pub(super) fn unwatched(key: Key, place: Place) -> String {
+    let remedy = match key {
+        Key::Token => "ask the token itself: `token.check()?`, `blocking::wait(token.wait())?`",
+        _ => "let a task or another thread cancel the scope's handle",
+    };
+    format!("`{}` can't watch `{}` in sync code, which never awaits; {remedy}", place.called(), key.name())
+}
+
 fn misplaced(key: Key, place: Place) -> String {
     let (name, called) = (key.name(), place.called());
     match (key, place) {
-        (Key::Scope, Place::Scope) => {
+        (Key::Scope, Place::Scope | Place::BlockingScope) => {
             format!("`{called}` has no option `{name}`; name the scope with `|s|` in front of the body")
         }
         (Key::Crate, _) => {
@@ -75,8 +84,19 @@ fn misplaced(key: Key, place: Place) -> String {
         (Key::Background, Place::Arm) => {
             "an arm is awaited, or cancelled and awaited; drop `background`, or spawn in front".to_owned()
         }
+        (Key::Abandon, _) => format!("`{called}` has no option `{name}`; it belongs to `spawn_blocking!`"),
+        (Key::SkipIfCancelled, Place::SpawnBlocking) => {
+            format!("`{called}` has no option `{name}`; let the closure begin with `check()?`")
+        }
         (Key::Background | Key::SkipIfCancelled | Key::In, _) => {
             format!("`{called}` has no option `{name}`; it belongs to `spawn!`")
+        }
+        (Key::CancelOn | Key::Token, Place::BlockingScope) => unwatched(key, place),
+        (_, Place::SpawnBlocking) => {
+            format!(
+                "`{called}` has no option `{name}`; open a scope in the closure: `blocking_scope!({}, {{ … }})`",
+                key.entry().example
+            )
         }
         (_, Place::Spawn | Place::Fork | Place::Arm) => {
             format!(

@@ -67,8 +67,9 @@ fn arm(arm: RawArm, number: usize, called: &str, diagnostics: &mut Diagnostics) 
                     name: None,
                     background: false,
                     skip_if_cancelled: false,
+                    abandon: false,
                     endless: false,
-                    future,
+                    subject: future,
                 },
                 false,
             )

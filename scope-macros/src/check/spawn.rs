@@ -1,9 +1,9 @@
-//! `spawn!` and `fork!`
+//! `spawn!`, `spawn_blocking!` and `fork!`
 
 use super::options::Given;
 use super::values::{self, Name};
 use crate::diagnostics::Diagnostics;
-use crate::model::{Child, Fork, Into, Runtime, Site, SiteKind, Spawn};
+use crate::model::{Child, Fork, Into, Runtime, Site, SiteKind, Spawn, SpawnKind};
 use crate::options::{Key, Place};
 use crate::parse::list::{Element, Value};
 use crate::parse::spawn::{Around, RawFuture};
@@ -11,35 +11,52 @@ use crate::rewrite;
 use proc_macro2::Span;
 use syn::Expr;
 
-/// What was meant, or, after a mistake, the future alone.
+/// What was meant, or, after a mistake, the future or the closure alone.
 pub(crate) fn spawn(
+    kind: SpawnKind,
     runtime: Runtime,
     around: Around,
     written: Vec<Element<RawFuture>>,
     place: Span,
     diagnostics: &mut Diagnostics,
 ) -> Result<Spawn, Option<Box<Expr>>> {
-    let Read { scope, names_scope, child } = read(written, Place::Spawn, place, diagnostics);
+    let called = kind.called();
+    let at = match kind {
+        SpawnKind::Task => Place::Spawn,
+        SpawnKind::Thread => Place::SpawnBlocking,
+    };
+    let Read { scope, names_scope, child } = read(written, at, place, diagnostics);
+    let abandon = child.as_ref().is_some_and(|child| child.abandon);
     let scope = match (scope, around) {
         (Some(scope), _) => Some(Into::Named(scope)),
         (None, _) if names_scope => None,
         (None, Around::Block(scope)) => Some(Into::Block(scope)),
+        // Who may be left to the root borrows nothing.
+        (None, Around::Lending { scope, .. }) if abandon => Some(Into::Block(scope)),
+        (None, Around::Lending { scope, threads }) => Some(Into::Lending { scope, threads }),
         (None, Around::Child(how)) => {
-            diagnostics.at(place, nested("spawn!", &how));
+            diagnostics.at(place, nested(called, at, &how));
             None
         }
+        (None, Around::Reported) => None,
         (None, Around::Nothing) => {
+            let scopes = match kind {
+                SpawnKind::Task => "`scope!`",
+                SpawnKind::Thread => "`scope!`, `blocking_scope!`",
+            };
             diagnostics.at(
                 place,
-                "`spawn!` outside of a scope; put it in `scope!` or a `#[cancel_scope]` function, \
-                 or name the scope: `spawn!(in s, …)`",
+                format!(
+                    "`{called}` outside of a scope; put it in {scopes} or a `#[cancel_scope]` function, \
+                     or name the scope: `{called}(in s, …)`"
+                ),
             );
             None
         }
     };
     match (child, scope) {
-        (Some(child), Some(scope)) => Ok(Spawn { runtime, scope, child }),
-        (child, _) => Err(child.map(|child| Box::new(child.future))),
+        (Some(child), Some(scope)) => Ok(Spawn { kind, runtime, scope, child }),
+        (child, _) => Err(child.map(|child| Box::new(child.subject))),
     }
 }
 
@@ -56,10 +73,11 @@ pub(crate) fn fork(
         Around::Block(slot) => Some(slot),
         _ if names_scope => None,
         Around::Child(how) => {
-            diagnostics.at(place, nested("fork!", &how));
+            diagnostics.at(place, nested("fork!", Place::Fork, &how));
             None
         }
-        Around::Nothing => {
+        Around::Reported => None,
+        Around::Lending { .. } | Around::Nothing => {
             diagnostics.at(
                 place,
                 "`fork!` outside of a scope; put it in `scope!`, `shield!` or a `#[cancel_scope]` function, \
@@ -70,7 +88,7 @@ pub(crate) fn fork(
     };
     match (child, slot) {
         (Some(child), Some(slot)) => Ok(Fork { runtime, slot, child }),
-        (child, _) => Err(child.map(|child| Box::new(child.future))),
+        (child, _) => Err(child.map(|child| Box::new(child.subject))),
     }
 }
 
@@ -83,8 +101,12 @@ pub(super) fn arm(
     read(written, Place::Arm, place, diagnostics).child
 }
 
-fn nested(called: &str, how: &str) -> String {
-    format!("`{called}` inside a {how} future has no scope of its own; open one there with `scope!({{ … }})`")
+fn nested(called: &str, at: Place, how: &str) -> String {
+    let (what, remedy) = match at {
+        Place::SpawnBlocking => ("child", "blocking_scope!({ … })"),
+        _ => ("future", "scope!({ … })"),
+    };
+    format!("`{called}` inside a {how} {what} has no scope of its own; open one there with `{remedy}`")
 }
 
 /// What the options and the future say.
@@ -97,6 +119,7 @@ struct Read {
 
 fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &mut Diagnostics) -> Read {
     let called = at.called();
+    let subject = if at == Place::SpawnBlocking { "closure" } else { "future" };
     let mut given = Vec::new();
     let mut futures = Vec::new();
     for element in written {
@@ -104,7 +127,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
             Element::Option(option) if futures.is_empty() => given.push(option),
             Element::Option(option) => diagnostics.at(
                 option.name.span(),
-                format!("`{}` stands behind the future; write the options first", option.name),
+                format!("`{}` stands behind the {subject}; write the options first", option.name),
             ),
             Element::Subject(RawFuture(future)) => futures.push(Some(future)),
             Element::Unreadable => futures.push(None),
@@ -113,7 +136,8 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     let mut futures = futures.into_iter();
     let future = futures.next();
     for more in futures.flatten() {
-        diagnostics.on(more, format!("`{called}` takes one future; write another `{called}` for this one"));
+        diagnostics
+            .on(more, format!("`{called}` takes one {subject}; write another `{called}` for this one"));
     }
 
     let mut scope = None;
@@ -121,6 +145,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     let mut name = None;
     let mut background = false;
     let mut skip_if_cancelled = false;
+    let mut abandon = false;
     let mut options = Given::at(at);
     for option in given {
         names_scope |= option.name == Key::In.name();
@@ -128,10 +153,13 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
         let at = option.name.span();
         match (key, option.value) {
             (Key::In, Value::Given(value)) => scope = Some(value),
-            (Key::In, Value::Missing) => diagnostics.at(at, "`in` names a scope; write `spawn!(in s, …)`"),
+            (Key::In, Value::Missing) => {
+                diagnostics.at(at, format!("`in` names a scope; write `{called}(in s, …)`"));
+            }
             (Key::Background, Value::Missing) => background = true,
             (Key::SkipIfCancelled, Value::Missing) => skip_if_cancelled = true,
-            (Key::Background | Key::SkipIfCancelled, Value::Given(value)) => {
+            (Key::Abandon, Value::Missing) => abandon = true,
+            (Key::Background | Key::SkipIfCancelled | Key::Abandon, Value::Given(value)) => {
                 diagnostics.on(value, format!("`{}` takes no value; write it alone", key.name()));
             }
             (Key::Name, value) => {
@@ -142,20 +170,21 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
         }
     }
     if future.is_none() {
-        diagnostics.at(place, format!("`{called}` has no future; write `{called}(future)`"));
+        diagnostics.at(place, format!("`{called}` has no {subject}; write `{called}({subject})`"));
     }
     let (literal, name) = match name {
         Some(Name::Literal(text)) => (text, None),
         Some(Name::Computed(expr)) => (String::new(), Some(expr)),
         None => (String::new(), None),
     };
-    let child = future.flatten().map(|future| Child {
+    let child = future.flatten().map(|subject| Child {
         site: Site { kind: SiteKind::Task, name: literal, place },
         name,
         background,
         skip_if_cancelled,
-        endless: rewrite::is_endless(&future),
-        future,
+        abandon,
+        endless: rewrite::is_endless(&subject),
+        subject,
     });
     Read { scope, names_scope, child }
 }

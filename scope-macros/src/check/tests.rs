@@ -1,7 +1,7 @@
 //! Each mistake, and what is said about it.
 
 use crate::diagnostics::{Diagnostics, list};
-use crate::model::{BlockKind, Runtime};
+use crate::model::{BlockKind, Runtime, Side, SpawnKind};
 use crate::options::{Place, names};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, parse, pipeline};
@@ -17,7 +17,8 @@ fn block(kind: BlockKind, code: &str) -> Vec<String> {
     let place = Span::call_site();
     let written = parse::block::block(tokens(code), place, &mut diagnostics);
     let runtime = Runtime(quote!(rt));
-    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed };
+    let side = kind.side().unwrap_or(Side::Async);
+    let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed, side };
     check::block(written, kind, place, &around, &mut diagnostics);
     diagnostics.messages()
 }
@@ -29,12 +30,12 @@ fn attribute(arguments: &str, item: &str) -> Vec<String> {
     diagnostics.messages()
 }
 
-fn spawn(code: &str) -> Vec<String> {
+fn spawn(kind: SpawnKind, code: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let (around, written) = parse::spawn::around(tokens(code));
     let written = parse::spawn::spawn(written, &mut diagnostics);
     let runtime = Runtime(quote!(rt));
-    let _model = check::spawn(runtime, around, written, Span::call_site(), &mut diagnostics);
+    let _model = check::spawn(kind, runtime, around, written, Span::call_site(), &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -55,7 +56,7 @@ fn item_says(item: &str, message: &str) {
 
 #[track_caller]
 fn spawn_says(code: &str, messages: &[&str]) {
-    assert_eq!(spawn(&format!("@scope (s) {code}")), messages, "spawn!({code})");
+    assert_eq!(spawn(SpawnKind::Task, &format!("@scope (s) {code}")), messages, "spawn!({code})");
 }
 
 #[test]
@@ -193,12 +194,12 @@ fn spawns_that_are_none() {
     spawn_says("bakground, f()", &["unknown option `bakground`; did you mean `background`?"]);
     spawn_says("background f()", &["a `,` is missing; put one before `f`"]);
     assert_eq!(
-        spawn("f()"),
+        spawn(SpawnKind::Task, "f()"),
         ["`spawn!` outside of a scope; put it in `scope!` or a `#[cancel_scope]` function, \
           or name the scope: `spawn!(in s, …)`"]
     );
     assert_eq!(
-        spawn("@nested f()"),
+        spawn(SpawnKind::Task, "@nested f()"),
         ["`spawn!` inside a spawned future has no scope of its own; open one there with `scope!({ … })`"]
     );
 }
@@ -211,17 +212,17 @@ fn items_that_cannot_be_served() {
     );
     item_says(
         "struct S;",
-        "`#[cancel_scope]` cannot serve a struct: a scope is code that runs; put it on an `async fn`",
+        "`#[cancel_scope]` cannot serve a struct: a scope is code that runs; put it on a `fn`",
     );
     item_says(
         "async fn f(&self);",
         "`#[cancel_scope]` needs a body, and this method is only declared; \
-         put the attribute on the `async fn` in each `impl`",
+         put the attribute on the `fn` in each `impl`",
     );
     item_says(
-        "fn f() -> u8 { 1 }",
-        "`#[cancel_scope]` cannot serve a sync `fn`: only an `.await` can be cancelled; make it `async fn`, \
-         or put this attribute above the one that took the `async` away",
+        "fn f() -> u8 { runtime().block_on(async move { 1 }) }",
+        "`#[cancel_scope]` cannot tell whether this `fn` is async: all that it does is to block on async code; \
+         put this attribute above the one that took the `async` away, or `scope!` into the async code",
     );
     item_says(
         "fn f() -> impl Future<Output = u8> { async { 1 } }",
@@ -254,7 +255,8 @@ fn no_input_makes_a_macro_panic() {
         let Ok(input) = code.parse::<TokenStream>() else { return };
         pipeline::block_macro(BlockKind::Scope, input.clone());
         pipeline::block_macro(BlockKind::Shield, input.clone());
-        pipeline::spawn_macro(input.clone());
+        pipeline::spawn_macro(SpawnKind::Task, input.clone());
+        pipeline::spawn_macro(SpawnKind::Thread, input.clone());
         pipeline::attribute(
             input.clone(),
             quote!(
@@ -272,4 +274,57 @@ fn no_input_makes_a_macro_panic() {
             run(&format!("{a} {b}, {{ {b} {a} }}"));
         }
     }
+}
+
+#[test]
+fn blocking_children_and_their_options() {
+    #[track_caller]
+    fn says(code: &str, messages: &[&str]) {
+        assert_eq!(spawn(SpawnKind::Thread, code), messages, "spawn_blocking!({code})");
+    }
+    says("@scope (s) abandon, name = \"x\", || 1", &[]);
+    says("@lending (s) (t) background, move || 1", &[]);
+    says("in s, || 1", &[]);
+    says("@scope (s) abandon = true, || 1", &["`abandon` takes no value; write it alone"]);
+    says("@scope (s)", &["`spawn_blocking!` has no closure; write `spawn_blocking!(closure)`"]);
+    says(
+        "@scope (s) || 1, || 2",
+        &["`spawn_blocking!` takes one closure; write another `spawn_blocking!` for this one"],
+    );
+    says(
+        "@nested || 1",
+        &["`spawn_blocking!` inside a spawned child has no scope of its own; \
+           open one there with `blocking_scope!({ … })`"],
+    );
+    says(
+        "|| 1",
+        &[
+            "`spawn_blocking!` outside of a scope; put it in `scope!`, `blocking_scope!` or a `#[cancel_scope]` function, \
+           or name the scope: `spawn_blocking!(in s, …)`",
+        ],
+    );
+    says(
+        "@scope (s) timeout = 3s, || 1",
+        &["`spawn_blocking!` has no option `timeout`; \
+           open a scope in the closure: `blocking_scope!(timeout = \"3s\", { … })`"],
+    );
+    spawn_says("abandon, f()", &["`spawn!` has no option `abandon`; it belongs to `spawn_blocking!`"]);
+}
+
+#[test]
+fn what_sync_scopes_can_not_be_told() {
+    assert_eq!(
+        block(BlockKind::BlockingScope, "cancel_on = f(), { 1 }"),
+        ["`blocking_scope!` can't watch `cancel_on` in sync code, which never awaits; \
+          let a task or another thread cancel the scope's handle"]
+    );
+    assert_eq!(
+        attribute("token = t", "fn f() {}"),
+        ["`#[cancel_scope]` can't watch `token` in sync code, which never awaits; \
+          ask the token itself: `token.check()?`, `blocking::wait(token.wait())?`"]
+    );
+    assert_eq!(
+        block(BlockKind::BlockingScope, "async { 1 }"),
+        ["`blocking_scope!` runs its body in place, like any block; drop `async`"]
+    );
 }

@@ -61,7 +61,7 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::Scope => values.binding = binding(option, diagnostics),
             Key::Crate => values.crate_path = crate_path(option, diagnostics),
             // The table lets these stand in `spawn!` only.
-            Key::Background | Key::SkipIfCancelled | Key::In => {
+            Key::Background | Key::SkipIfCancelled | Key::Abandon | Key::In => {
                 diagnostics.at(at, "this option belongs to `spawn!`")
             }
         }

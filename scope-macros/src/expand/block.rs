@@ -1,7 +1,7 @@
-//! `scope!` and `shield!`
+//! `scope!`, `blocking_scope!` and `shield!`
 
 use super::{names, options, parts, site};
-use crate::model::{Block, Form};
+use crate::model::{Block, Form, Side};
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::quote_spanned;
 
@@ -32,7 +32,6 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     let is_error = parts::is_error(block.body.facts.exits, &ret, rt);
     // The scope itself lives across the await anyway; a reference to it would be kept beside it.
     let owner = names::owner(binding_name, level);
-    let boundary = parts::boundary(&block.body, level, &is_error, rt);
     let settle = match own_scope {
         Some(_) => quote_spanned!(at=> #owner.settle),
         None => quote_spanned!(at=> #rt::settle),
@@ -59,12 +58,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
 
     // The unreachable branch keeps a body that always leaves from making our own code unreachable. The
     // value of such a body has the type `!`, and clippy finds that what gives or takes it is needless.
-    let run = quote_spanned! {at=>
-        #new_ret
-        #new_scope
-        #new_forks
-        #new_jump
-        let __options = #options;
+    let body = quote_spanned! {at=>
         #[allow(clippy::diverging_sub_expression)]
         let __body = async {
             #binding
@@ -72,8 +66,27 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
             #finish
         };
+    };
+    let (body, boundary) = match block.side {
+        Side::Async => {
+            let boundary = parts::boundary(&block.body, level, &is_error, rt);
+            (body, quote_spanned!(at=> #boundary.await))
+        }
+        Side::Sync => {
+            let boundary = quote_spanned!(at=> #rt::blocking_block(__options, __body, #is_error));
+            let threads = block.body.facts.lends.then(|| names::threads(level));
+            parts::lending(threads.as_ref(), body, boundary, rt)
+        }
+    };
+    let run = quote_spanned! {at=>
+        #new_ret
+        #new_scope
+        #new_forks
+        #new_jump
+        let __options = #options;
+        #body
         #[allow(clippy::diverging_sub_expression)]
-        let __left = match #settle(#boundary.await) {
+        let __left = match #settle(#boundary) {
             #rt::Settled::Finished => #finished,
             #returned
             #rt::Settled::Cancelled(#cancelled) => #on_cancel,

@@ -2,7 +2,7 @@
 
 use super::{names, options, parts, site};
 use crate::check::Served;
-use crate::model::Function;
+use crate::model::{Function, Side};
 use crate::parse::item;
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
@@ -12,7 +12,7 @@ use syn::{Expr, Stmt};
 pub(crate) fn function(served: Served) -> TokenStream {
     let Served { mut item, shape, function } = served;
     let body = body(&function);
-    if let Some(block) = item::async_body(&mut item, shape) {
+    if let Some(block) = item::body(&mut item, shape) {
         block.stmts = vec![Stmt::Expr(Expr::Verbatim(body), None)];
     }
     item.into_token_stream()
@@ -56,6 +56,18 @@ fn body(function: &Function) -> TokenStream {
             (quote_spanned!(at=> __cancelled), convert)
         }
     };
+    let (body, boundary) = match function.side {
+        Side::Async => {
+            (quote_spanned!(at=> let __body = async #capture #braced;), quote_spanned!(at=> #boundary.await))
+        }
+        Side::Sync => {
+            let sure = parts::no_future(&ret, function.returns_at, rt);
+            let body = quote_spanned!(at=> let __body = #rt::once(|| #braced););
+            let boundary = quote_spanned!(at=> #rt::blocking_fn(__options, __body, #is_error, #sure));
+            let threads = function.body.facts.lends.then(|| names::threads(0));
+            parts::lending(threads.as_ref(), body, boundary, rt)
+        }
+    };
     quote_spanned! {at=>
         #site
         let #ret #ty = #rt::Return::new();
@@ -63,9 +75,9 @@ fn body(function: &Function) -> TokenStream {
         #new_scope
         #new_forks
         let __options = #options;
-        let __body = async #capture #braced;
+        #body
         #[allow(unreachable_code)]
-        let #cancelled = match #settle_fn(#boundary.await, #settle) {
+        let #cancelled = match #settle_fn(#boundary, #settle) {
             #rt::Ok(__returned) => return __returned,
             #rt::Err(__cancelled) => __cancelled,
         };

@@ -12,6 +12,11 @@ pub(crate) fn forks(level: usize, number: usize) -> Ident {
     format_ident!("__forks{level}_{number}", span = Span::mixed_site())
 }
 
+/// What lends to the threads of a sync block.
+pub(crate) fn threads(level: usize) -> Ident {
+    local("threads", level)
+}
+
 pub(crate) fn jump(level: usize) -> Ident {
     local("jump", level)
 }

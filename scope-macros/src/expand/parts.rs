@@ -100,6 +100,14 @@ pub(super) fn is_error(exits: Exits, ret: &Ident, rt: &TokenStream) -> TokenStre
     }
 }
 
+/// Makes sure that a sync function returns no future, under whatever name its type goes; `at` is where that stands.
+pub(super) fn no_future(ret: &Ident, at: Span, rt: &TokenStream) -> TokenStream {
+    let at = Span::mixed_site().located_at(at);
+    quote_spanned! {at=>
+        { use #rt::returned::{ReturnsAFuture as _, ReturnsAValue as _}; (&&#ret).what() }
+    }
+}
+
 /// An arm for a scope that was cancelled: the pattern of the reason, and the user's own value.
 pub(super) fn fallback(fallback: &Fallback) -> (TokenStream, TokenStream) {
     let at = Span::mixed_site();
@@ -111,5 +119,21 @@ pub(super) fn fallback(fallback: &Fallback) -> (TokenStream, TokenStream) {
         }
         Some(pattern) => (pattern.to_token_stream(), value.to_token_stream()),
         None => (quote_spanned!(at=> _), value.to_token_stream()),
+    }
+}
+
+/// A sync body and its boundary. With threads that borrow from around it, both are inside of those.
+pub(super) fn lending(
+    threads: Option<&Ident>,
+    body: TokenStream,
+    boundary: TokenStream,
+    rt: &TokenStream,
+) -> (TokenStream, TokenStream) {
+    match threads {
+        None => (body, boundary),
+        Some(threads) => {
+            let lending = quote_spanned!(Span::mixed_site()=> #rt::threads(|#threads| { #body #boundary }));
+            (TokenStream::new(), lending)
+        }
     }
 }

@@ -46,7 +46,7 @@ fn arm_site(number: usize) -> TokenStream {
 
 /// An arm of the wrong type is to be blamed itself.
 fn arm(race: &Race, arm: &Arm, number: usize) -> TokenStream {
-    let at = Span::mixed_site().located_at(arm.child.future.span());
+    let at = Span::mixed_site().located_at(arm.child.subject.span());
     let rt = &race.runtime.private(at);
     let site = arm_site(number);
     let output = match race.kind {
@@ -57,7 +57,7 @@ fn arm(race: &Race, arm: &Arm, number: usize) -> TokenStream {
         let child = spawn::child(&arm.child, &site, at, rt);
         quote_spanned!(at=> #rt::parallel(#output, #child))
     } else {
-        let future = &arm.child.future;
+        let future = &arm.child.subject;
         quote_spanned!(at=> #rt::here(#output, &#site, #future))
     }
 }

@@ -1,20 +1,30 @@
-//! `spawn!` and `fork!`
+//! `spawn!`, `spawn_blocking!` and `fork!`
 
 use super::site;
-use crate::model::{Child, Fork, Into, Spawn};
+use crate::model::{Child, Fork, Into, Spawn, SpawnKind};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::spanned::Spanned as _;
 
 pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
-    let Spawn { runtime, scope, child } = spawn;
-    // A future that can't be spawned is to be blamed itself.
-    let at = Span::mixed_site().located_at(child.future.span());
+    let Spawn { kind, runtime, scope, child } = spawn;
+    // What can't be spawned is to be blamed itself.
+    let at = Span::mixed_site().located_at(child.subject.span());
     let rt = &runtime.private(at);
-    let scope = match scope {
-        Into::Block(name) => located(name, at),
-        Into::Named(scope) => scope.to_token_stream(),
+    let (scope, threads) = match scope {
+        Into::Block(name) => (located(name, at), None),
+        Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
+        Into::Named(scope) => (scope.to_token_stream(), None),
     };
+    if *kind == SpawnKind::Thread {
+        let output = output(child, at, rt);
+        let start = match threads {
+            None => quote_spanned!(at=> #rt::spawn_blocking(#scope, __child, __output)),
+            Some(threads) => quote_spanned!(at=> #rt::spawn_thread(#scope, #threads, __child, __output)),
+        };
+        let start = quote_spanned!(at=> { let __output = #output; #start });
+        return started(child, &quote_spanned!(at=> #rt::Job), &TokenStream::new(), &start, at, rt);
+    }
     let start = if child.endless {
         quote_spanned!(at=> #rt::spawn_plain(__child))
     } else {
@@ -27,38 +37,45 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
             }
         }
     };
-    started(child, &quote_spanned!(at=> .into_scope(#scope)), &start, at, rt)
+    let place = quote_spanned!(at=> .into_scope(#scope));
+    started(child, &quote_spanned!(at=> #rt::Child), &place, &start, at, rt)
 }
 
 pub(crate) fn fork(fork: &Fork) -> TokenStream {
     let Fork { runtime, slot, child } = fork;
-    let at = Span::mixed_site().located_at(child.future.span());
+    let at = Span::mixed_site().located_at(child.subject.span());
     let rt = &runtime.private(at);
     let slot = located(slot, at);
-    let output = if child.endless {
-        quote_spanned!(at=> #rt::NeverErr)
-    } else {
-        quote_spanned! {at=>
-            {
-                #[allow(unused_imports)]
-                use #rt::classify::*;
-                (&&&&&__child.output()).classify()
-            }
-        }
-    };
+    let output = output(child, at, rt);
     let start = quote_spanned!(at=> { let __output = #output; #slot.fork(__child, __output) });
-    started(child, &TokenStream::new(), &start, at, rt)
+    started(child, &quote_spanned!(at=> #rt::Child), &TokenStream::new(), &start, at, rt)
+}
+
+/// What kind of output it is, told in the order of what can be asked of it.
+fn output(child: &Child, at: Span, rt: &TokenStream) -> TokenStream {
+    if child.endless {
+        return quote_spanned!(at=> #rt::NeverErr);
+    }
+    quote_spanned! {at=>
+        {
+            #[allow(unused_imports)]
+            use #rt::classify::*;
+            (&&&&&__child.output()).classify()
+        }
+    }
 }
 
 fn started(
     child: &Child,
+    what: &TokenStream,
     place: &TokenStream,
     start: &TokenStream,
     at: Span,
     rt: &TokenStream,
 ) -> TokenStream {
     let site = site::site(&child.site, rt);
-    let child = self::child(child, &quote_spanned!(at=> __SITE), at, rt);
+    let subject = &child.subject;
+    let child = options(child, quote_spanned!(at=> #what::new(&__SITE, #subject)), at);
     // A `match` keeps what the future's expression borrows from alive until it is started.
     quote_spanned! {at=>
         {
@@ -70,11 +87,17 @@ fn started(
 
 /// The child with its options, under the site of that name.
 pub(super) fn child(child: &Child, site: &TokenStream, at: Span, rt: &TokenStream) -> TokenStream {
-    let Child { site: _, name, background, skip_if_cancelled, future, endless: _ } = child;
+    let subject = &child.subject;
+    options(child, quote_spanned!(at=> #rt::Child::new(&#site, #subject)), at)
+}
+
+fn options(child: &Child, new: TokenStream, at: Span) -> TokenStream {
+    let Child { site: _, name, background, skip_if_cancelled, abandon, subject: _, endless: _ } = child;
     let background = background.then(|| quote_spanned!(at=> .background()));
     let skip = skip_if_cancelled.then(|| quote_spanned!(at=> .skip_if_cancelled()));
+    let abandon = abandon.then(|| quote_spanned!(at=> .abandon()));
     let name = name.as_ref().map(|name| quote_spanned!(at.located_at(name.span())=> .name(#name)));
-    quote_spanned!(at=> #rt::Child::new(&#site, #future) #background #skip #name)
+    quote_spanned!(at=> #new #background #skip #abandon #name)
 }
 
 /// The name is written where its block begins; what is wrong with a child is not wrong there.

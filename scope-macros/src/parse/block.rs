@@ -1,8 +1,9 @@
-//! The input of `scope!` and `shield!`: options and a body, or statements alone.
+//! The input of `scope!`, `blocking_scope!` and `shield!`: options and a body, or statements alone.
 
 use super::form;
 use super::list::{self, Element, Subject};
 use crate::diagnostics::Diagnostics;
+use crate::model::Side;
 use crate::options;
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser as _};
@@ -23,6 +24,17 @@ pub(crate) struct Braced {
     pub(crate) braces: Span,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) statements: Vec<Stmt>,
+}
+
+/// Takes off the `@blocking` that the walk over a sync function put in front of a `shield!`'s body.
+pub(crate) fn side(input: TokenStream) -> (Option<Side>, TokenStream) {
+    let trees: Vec<TokenTree> = input.into_iter().collect();
+    match &trees[..] {
+        [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "blocking" => {
+            (Some(Side::Sync), trees.into_iter().skip(2).collect())
+        }
+        _ => (None, trees.into_iter().collect()),
+    }
 }
 
 /// Reads what stands between the macro's delimiters. `around` is where those are.

@@ -1,6 +1,6 @@
-//! What an attribute stands on, and where the async code in it is.
+//! What an attribute stands on, and where the code in it is that becomes a scope.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::{Block, Expr, ExprAsync, Item, ItemFn, Pat, Signature, Stmt, TraitItemFn, Type};
 
@@ -42,7 +42,7 @@ pub(crate) fn item(tokens: TokenStream) -> RawItem {
     RawItem::Other { called, keyword }
 }
 
-/// How a function holds its async code.
+/// How a function holds the code that becomes a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {
     /// `async fn`
@@ -51,8 +51,11 @@ pub(crate) enum Shape {
     Boxed,
     /// `fn … { let body = async { … }; …block_on(body) }`: what `#[tokio::main]` and `#[tokio::test]` leave.
     Entry,
+    /// `fn`: no async code at all.
+    Sync,
 }
 
+/// The shape of a function that is not sure to be sync; `None` for one that has async code which can't be told.
 pub(crate) fn shape(function: &mut ItemFn) -> Option<Shape> {
     if function.sig.asyncness.is_some() {
         Some(Shape::Async)
@@ -60,15 +63,37 @@ pub(crate) fn shape(function: &mut ItemFn) -> Option<Shape> {
         Some(Shape::Boxed)
     } else if entry(&mut function.block).is_some() {
         Some(Shape::Entry)
-    } else {
+    } else if returns_future(&function.sig) || blocks_on(&function.block) {
         None
+    } else {
+        Some(Shape::Sync)
     }
 }
 
-/// The async code of a function of that shape.
-pub(crate) fn async_body(function: &mut ItemFn, shape: Shape) -> Option<&mut Block> {
+/// Whether the signature says that the function returns a future.
+pub(crate) fn returns_future(signature: &Signature) -> bool {
+    output(signature, Shape::Boxed).is_some()
+}
+
+/// Whether all that a function does is to block on async code, as the entry macros of runtimes leave it.
+fn blocks_on(block: &Block) -> bool {
+    fn has(tokens: TokenStream, words: [&str; 2]) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(word) => words.iter().any(|known| word == known),
+            TokenTree::Group(group) => has(group.stream(), words),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        })
+    }
+    block.stmts.last().is_some_and(|last| {
+        let code = quote::ToTokens::to_token_stream(last);
+        has(code, ["block_on", "block_on_all"])
+    }) && has(quote::ToTokens::to_token_stream(block), ["async", "async"])
+}
+
+/// The code of a function of that shape that becomes a scope.
+pub(crate) fn body(function: &mut ItemFn, shape: Shape) -> Option<&mut Block> {
     match shape {
-        Shape::Async => Some(&mut function.block),
+        Shape::Async | Shape::Sync => Some(&mut function.block),
         Shape::Boxed => boxed(&mut function.block).map(|block| &mut block.block),
         Shape::Entry => entry(&mut function.block).map(|block| &mut block.block),
     }
@@ -110,7 +135,7 @@ fn is_named_body(pattern: &Pat) -> bool {
 pub(crate) fn output(signature: &Signature, shape: Shape) -> Option<&Type> {
     let syn::ReturnType::Type(_, written) = &signature.output else { return None };
     match shape {
-        Shape::Async | Shape::Entry => Some(written),
+        Shape::Async | Shape::Entry | Shape::Sync => Some(written),
         Shape::Boxed => future_output(written),
     }
 }

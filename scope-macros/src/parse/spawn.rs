@@ -1,4 +1,4 @@
-//! The input of `spawn!` and `fork!`: options, and the future at the end.
+//! The input of `spawn!`, `fork!` and `spawn_blocking!`: options, and the future or the closure at the end.
 
 use super::list::{self, Element, Subject};
 use crate::diagnostics::Diagnostics;
@@ -11,8 +11,12 @@ use syn::{Expr, Ident, Lit, Token};
 pub(crate) enum Around {
     /// `@scope (scope)`: written in a block's body. For `fork!`, the name is that of its slot.
     Block(TokenStream),
+    /// `@lending (scope) (threads)`: written in the body of a sync one.
+    Lending { scope: TokenStream, threads: TokenStream },
     /// `@nested (spawned)`: written in the future of another child.
     Child(String),
+    /// `@reported`: written where it can't be, which was said.
+    Reported,
     /// Nothing: no block has seen it.
     Nothing,
 }
@@ -25,17 +29,29 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
         {
             (Around::Block(scope.stream()), 3)
         }
+        [
+            TokenTree::Punct(at),
+            TokenTree::Ident(word),
+            TokenTree::Group(scope),
+            TokenTree::Group(threads),
+            ..,
+        ] if at.as_char() == '@' && word == "lending" => {
+            (Around::Lending { scope: scope.stream(), threads: threads.stream() }, 4)
+        }
         [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(how), ..]
             if at.as_char() == '@' && word == "nested" =>
         {
             (Around::Child(how.stream().to_string()), 3)
+        }
+        [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "reported" => {
+            (Around::Reported, 2)
         }
         _ => (Around::Nothing, 0),
     };
     (around, trees.into_iter().skip(skip).collect())
 }
 
-/// The future, or what stands in its place.
+/// The future or the closure, or what stands in its place.
 pub(crate) struct RawFuture(pub(crate) Expr);
 
 pub(crate) fn spawn(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<Element<RawFuture>> {

@@ -1,15 +1,25 @@
-//! Futures without an end, whose output type nothing decides.
+//! Futures and closures without an end, whose output type nothing decides.
 
 use super::flow::{Flow, Frame};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Expr, Macro, Stmt};
 
-/// Whether the future is an `async` block with a last statement that never comes to an end, a `loop` or a `panic!`, and
-/// nothing else ends the block.
+/// Whether a child is an `async` block, or a closure, with a last statement that never comes to an end, a `loop` or a
+/// `panic!`, and nothing else ends the block.
 pub(crate) fn is_endless(future: &Expr) -> bool {
-    let Expr::Async(block) = future else { return false };
-    let Some((last, before)) = block.block.stmts.split_last() else { return false };
+    let statements = match future {
+        Expr::Async(block) => &block.block.stmts,
+        Expr::Closure(closure) if matches!(closure.output, syn::ReturnType::Default) => {
+            match &*closure.body {
+                Expr::Block(block) if block.label.is_none() => &block.block.stmts,
+                Expr::Loop(body) => return !Ends::find(&body.body),
+                _ => return false,
+            }
+        }
+        _ => return false,
+    };
+    let Some((last, before)) = statements.split_last() else { return false };
     let mut ends = Ends { flow: Flow::open(), found: false };
     for statement in before {
         ends.visit_stmt(statement);
@@ -33,6 +43,15 @@ fn panics(mac: &Macro) -> bool {
 struct Ends {
     flow: Flow,
     found: bool,
+}
+
+impl Ends {
+    /// Whether anything in the body of a loop ends that.
+    fn find(body: &syn::Block) -> bool {
+        let mut ends = Self { flow: Flow::open(), found: false };
+        ends.visit_block(body);
+        ends.found
+    }
 }
 
 impl<'ast> Visit<'ast> for Ends {
@@ -97,6 +116,11 @@ mod tests {
         assert!(!endless("async { loop { step().await?; } }"));
         assert!(!endless("async { loop { return 1; } }"));
         assert!(!endless("async { loop { select! { _ = a => break } } }"));
+        assert!(endless("move || { loop { step(); } }"));
+        assert!(endless("|| loop { step() }"));
+        assert!(!endless("|| loop { break }"));
+        assert!(!endless("|| { loop { step()?; } }"));
+        assert!(!endless("|| -> u8 { loop { step(); } }"));
         assert!(!endless("async { 1 }"));
         assert!(!endless("run()"));
     }

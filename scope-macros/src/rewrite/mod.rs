@@ -13,13 +13,14 @@ mod flow;
 mod leaks;
 mod nested;
 mod other_macros;
+mod sides;
 mod spawns;
 #[cfg(test)]
 mod tests;
 
 use crate::diagnostics::Diagnostics;
 use crate::expand::names;
-use crate::model::{Exits, Facts, Jump, Runtime};
+use crate::model::{Exits, Facts, Jump, Runtime, Side};
 pub(crate) use endless::is_endless;
 use flow::{Flow, Frame};
 use proc_macro2::Span;
@@ -35,6 +36,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) level: usize,
     pub(crate) boundary: Boundary,
+    pub(crate) side: Side,
 }
 
 /// What the body's edge means for control flow.
@@ -62,6 +64,17 @@ pub(crate) enum Misuse {
     /// `tokio::spawn` and its like
     Leak {
         path: Path,
+        side: Side,
+    },
+    /// What belongs to the other side: async code, or sync code.
+    WrongSide {
+        at: Span,
+        form: String,
+        remedy: &'static str,
+    },
+    /// `.await` in sync code
+    Await {
+        at: Span,
     },
     Yield {
         at: Span,
@@ -82,6 +95,7 @@ pub(crate) fn body(
         around,
         diagnostics,
         flow,
+        side: around.side,
         in_child: None,
         in_macro: false,
         walls: 0,
@@ -98,6 +112,8 @@ struct Walk<'a> {
     around: &'a Surroundings<'a>,
     diagnostics: &'a mut Diagnostics,
     flow: Flow,
+    /// Whether this code awaits or blocks: a closure is sync code, also in async code.
+    side: Side,
     /// Whether this code runs in a child, which `spawn!` has no scope for.
     in_child: Option<Start>,
     /// Whether this code is the argument of a macro that may mean something else by it.
@@ -120,12 +136,13 @@ impl Walk<'_> {
         !self.in_macro && self.walls == 0
     }
 
-    fn behind_wall(&mut self, visit: impl FnOnce(&mut Self)) {
+    fn behind_wall(&mut self, side: Side, visit: impl FnOnce(&mut Self)) {
         let flow = mem::replace(&mut self.flow, Flow::sealed());
+        let side = mem::replace(&mut self.side, side);
         self.walls += 1;
         visit(self);
         self.walls -= 1;
-        self.flow = flow;
+        (self.flow, self.side) = (flow, side);
     }
 
     fn within(&mut self, frame: Frame, visit: impl FnOnce(&mut Self)) {
@@ -182,8 +199,11 @@ fn target(landing: &Expr) -> Option<(bool, Option<&Lifetime>)> {
 impl VisitMut for Walk<'_> {
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
         match expr {
+            Expr::Closure(closure) if closure.asyncness.is_none() => {
+                self.behind_wall(Side::Sync, |walk| visit_mut::visit_expr_mut(walk, expr));
+            }
             Expr::Closure(_) | Expr::Async(_) => {
-                self.behind_wall(|walk| visit_mut::visit_expr_mut(walk, expr))
+                self.behind_wall(Side::Async, |walk| visit_mut::visit_expr_mut(walk, expr));
             }
             Expr::Const(_) => {}
             Expr::Loop(syn::ExprLoop { label, .. }) | Expr::While(syn::ExprWhile { label, .. }) => {
@@ -212,9 +232,14 @@ impl VisitMut for Walk<'_> {
                 }
                 visit_mut::visit_expr_mut(self, expr);
             }
+            Expr::Await(_) if self.cant_await() => {
+                visit_mut::visit_expr_mut(self, expr);
+                self.await_in_sync_code(expr);
+            }
             Expr::Await(awaited) => self.awaited(awaited),
             Expr::Call(call) => {
-                self.misuses.extend(leaks::leak(call));
+                self.misuses.extend(leaks::leak(call, self.side));
+                self.cleanup_of_the_other_side(call);
                 visit_mut::visit_expr_mut(self, expr);
             }
             _ => visit_mut::visit_expr_mut(self, expr),
@@ -226,9 +251,13 @@ impl VisitMut for Walk<'_> {
         match (name.as_str(), self.around.boundary) {
             ("spawn", _) => self.child(mac, Start::Spawn),
             ("fork", _) => self.child(mac, Start::Fork),
-            ("scope" | "shield", Boundary::Final) => {}
-            ("scope" | "shield", Boundary::Crossed) => self.nested(mac, &name),
-            _ => self.other_macro(mac, &name),
+            ("spawn_blocking", _) => self.child(mac, Start::Thread),
+            ("scope" | "blocking_scope" | "shield", Boundary::Final) => self.left_to_itself(mac, &name),
+            ("scope" | "blocking_scope" | "shield", Boundary::Crossed) => self.nested(mac, &name),
+            _ => {
+                self.form_of_the_other_side(mac, &name);
+                self.other_macro(mac, &name);
+            }
         }
     }
 

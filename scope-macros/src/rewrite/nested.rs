@@ -1,7 +1,7 @@
 //! A block inside of the block: expanded in the same go, since control flow may leave both at once.
 
 use super::{Boundary, Surroundings, Walk, spawns};
-use crate::model::{BlockKind, Exits};
+use crate::model::Exits;
 use crate::{check, expand, parse};
 use proc_macro2::Span;
 use quote::quote;
@@ -14,13 +14,14 @@ impl Walk<'_> {
         if spawns::is_marked(&mac.tokens) {
             return;
         }
-        let kind = if name == "shield" { BlockKind::Shield } else { BlockKind::Scope };
+        let (kind, side) = self.block_here(name, mac.path.span());
         let place = mac.path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span());
         let written = parse::block::block(mac.tokens.clone(), mac.delimiter.span().join(), self.diagnostics);
         let around = Surroundings {
             runtime: self.around.runtime,
             level: self.around.level + 1,
             boundary: Boundary::Crossed,
+            side,
         };
         let Some(mut block) = check::block(written, kind, place, &around, self.diagnostics) else {
             // Whatever was meant: the macro is gone, the mistake is told.

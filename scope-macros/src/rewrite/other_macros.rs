@@ -15,6 +15,7 @@ const TRANSPARENT: &[&str] = &[
     "assert",
     "assert_eq",
     "assert_ne",
+    "blocking_scope",
     "cfg",
     "column",
     "compile_error",
@@ -58,6 +59,7 @@ const TRANSPARENT: &[&str] = &[
     "shield",
     "span",
     "spawn",
+    "spawn_blocking",
     "stringify",
     "thread_local",
     "todo",
@@ -141,7 +143,9 @@ impl Scan {
                     match word.as_str() {
                         "loop" | "while" | "for" => loop_next = true,
                         "return" => self.exits = true,
-                        "fork" | "scope" | "shield" | "spawn" => self.words = true,
+                        "fork" | "spawn" | "spawn_blocking" | "scope" | "blocking_scope" | "shield" => {
+                            self.words = true
+                        }
                         "break" | "continue" => self.jump(word, tree.span(), &trees[index + 1..], in_loop),
                         _ => {}
                     }

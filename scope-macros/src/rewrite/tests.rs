@@ -2,7 +2,7 @@
 
 use super::{Boundary, Misuse, Surroundings, body};
 use crate::diagnostics::Diagnostics;
-use crate::model::{Exits, Runtime};
+use crate::model::{Exits, Runtime, Side};
 use quote::{ToTokens, quote};
 use syn::{Block, Stmt};
 
@@ -14,11 +14,11 @@ struct Walked {
     code: String,
 }
 
-fn walk_in(boundary: Boundary, code: &str) -> Walked {
+fn walk_in(boundary: Boundary, side: Side, code: &str) -> Walked {
     let block: Block = syn::parse_str(&format!("{{ {code} }}")).unwrap();
     let mut statements: Vec<Stmt> = block.stmts;
     let runtime = Runtime(quote!(rt));
-    let around = Surroundings { runtime: &runtime, level: 0, boundary };
+    let around = Surroundings { runtime: &runtime, level: 0, boundary, side };
     let mut diagnostics = Diagnostics::default();
     let (facts, misuses) = body(&mut statements, &around, &mut diagnostics);
     assert_eq!(diagnostics.messages(), [""; 0]);
@@ -33,6 +33,8 @@ fn walk_in(boundary: Boundary, code: &str) -> Walked {
                 Misuse::UnreadableJump { .. } => "unreadable",
                 Misuse::Leak { .. } => "leak",
                 Misuse::Yield { .. } => "yield",
+                Misuse::WrongSide { .. } => "side",
+                Misuse::Await { .. } => "await",
             })
             .collect(),
         code: quote!(#(#statements)*).to_string(),
@@ -40,7 +42,7 @@ fn walk_in(boundary: Boundary, code: &str) -> Walked {
 }
 
 fn walk(code: &str) -> Walked {
-    walk_in(Boundary::Crossed, code)
+    walk_in(Boundary::Crossed, Side::Async, code)
 }
 
 #[test]
@@ -103,8 +105,8 @@ fn nested_blocks_pass_on_what_leaves_them() {
 #[test]
 fn in_a_function_blocks_are_left_to_themselves() {
     let code = "scope ! ({ spawn ! (a) ; }) ; break ;";
-    let walked = walk_in(Boundary::Final, code);
-    assert_eq!(walked.code, walk_in(Boundary::Final, &walked.code).code);
+    let walked = walk_in(Boundary::Final, Side::Async, code);
+    assert_eq!(walked.code, walk_in(Boundary::Final, Side::Async, &walked.code).code);
     assert!(walked.code.contains("spawn ! (a)"));
     assert_eq!(walked.jumps, [""; 0]);
     assert!(!walked.spawns);
@@ -159,4 +161,52 @@ fn leaks_yields_and_carried_values_are_noted() {
     assert_eq!(walk("stream! { for x in y { yield x; } };").misuses, [""; 0]);
     assert_eq!(walk("break 1;").misuses, ["value"]);
     assert_eq!(walk("let x = loop { break 1; };").misuses, [""; 0]);
+}
+
+fn walk_sync(code: &str) -> Walked {
+    walk_in(Boundary::Crossed, Side::Sync, code)
+}
+
+#[test]
+fn async_code_stands_on_its_own_side() {
+    for code in [
+        "spawn!(a);",
+        "scope!({ a });",
+        "fork!(a);",
+        "race!(a, b);",
+        "try_join!(a);",
+        "defer(async { a });",
+        "guard(a, |a| async { a });",
+    ] {
+        assert_eq!(walk_sync(code).misuses, ["side"], "{code}");
+    }
+    assert_eq!(walk_sync("a.await;").misuses, ["await"]);
+    assert_eq!(walk_sync("spawn_blocking!(|| a.await);").misuses, [""; 0], "the compiler says it");
+    assert_eq!(walk_sync("blocking::wait(async { a.await; scope!({ b }) });").misuses, [""; 0]);
+    assert_eq!(walk_sync("spawn_blocking!(|| blocking_scope!({ a }));").misuses, [""; 0]);
+    assert_eq!(walk_sync("spawn!(in s, a); defer(a); runtime.defer(async {}); other::guard(a, |a| async {}); select! { a => b }").misuses, [""; 0]);
+    assert_eq!(walk("blocking_scope!({ a });").misuses, ["side"]);
+    assert_eq!(
+        walk("|| blocking_scope!({ a }); spawn_blocking!(|| blocking_scope!({ a }));").misuses,
+        [""; 0]
+    );
+    assert_eq!(walk("|| scope!({ a });").misuses, ["side"]);
+}
+
+#[test]
+fn a_thread_of_a_sync_scope_may_borrow() {
+    let walked = walk_sync("spawn_blocking!(|| a);");
+    assert_eq!(walked.code, "spawn_blocking ! (@ lending (__scope0) (__threads0) | | a) ;");
+    let walked = walk_sync("spawn_blocking!(abandon, || a);");
+    assert_eq!(walked.code, "spawn_blocking ! (@ scope (__scope0) abandon , | | a) ;");
+    let walked = walk("spawn_blocking!(|| a);");
+    assert_eq!(walked.code, "spawn_blocking ! (@ scope (__scope0) | | a) ;");
+}
+
+#[test]
+fn a_shield_is_told_its_side() {
+    let walk_function = |side, code| walk_in(Boundary::Final, side, code).code;
+    assert_eq!(walk_function(Side::Sync, "shield!({ a });"), "shield ! (@ blocking { a }) ;");
+    assert_eq!(walk_function(Side::Async, "|| shield!({ a });"), "| | shield ! (@ blocking { a }) ;");
+    assert_eq!(walk_function(Side::Async, "shield!({ a });"), "shield ! ({ a }) ;");
 }

@@ -6,6 +6,8 @@ fn sync() -> u8 {
 }
 
 #[cancel_scope]
-fn unit() {}
+fn wrong() -> Result<u8, scope_runtime::Cancelled> {
+    "one"
+}
 
 fn main() {}

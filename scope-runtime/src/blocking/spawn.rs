@@ -1,0 +1,364 @@
+//! Children on threads of their own: `spawn_blocking!` (rules F1-F4, F9, Y1, Y2).
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::boundary::{self, Body};
+use super::clock::{self, Inherited};
+use crate::boundary::NeverErr;
+use crate::cause::{Cancelled, Cause};
+use crate::cleanup::drop_quietly;
+use crate::context::Frame;
+use crate::failure::Failure;
+use crate::policy::Policy;
+use crate::private::Return;
+use crate::site::Site;
+use crate::task::{
+    Convert, Ending, Enlisted, Home, InFailure, Outcome, Task, Turn, closed_task, enlist, outcome_of,
+    result_of,
+};
+use crate::tree::{ChildEnd, Go, Look, Node, Origin, Role, Starter, Untaken};
+use crate::{event, orphan};
+
+/// How a child is started: what `spawn_blocking!` gathers from its options.
+pub struct Job<F> {
+    pub(crate) site: &'static Site,
+    closure: F,
+    name: Option<Box<str>>,
+    role: Role,
+    abandon: bool,
+    /// It does not fail its scope (rule F5).
+    supervised: bool,
+}
+
+impl<F> Job<F> {
+    /// A child from a `spawn_blocking!` written at `site`.
+    pub fn new<T>(site: &'static Site, closure: F) -> Self
+    where
+        F: FnOnce() -> T,
+    {
+        Self { site, closure, name: None, role: Role::Foreground, abandon: false, supervised: false }
+    }
+
+    /// A name that is computed at run time.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
+    /// The boundary does not wait for it (rule F8).
+    #[must_use]
+    pub fn background(mut self) -> Self {
+        self.role = Role::Background;
+        self
+    }
+
+    /// A hard cancel leaves it to the root (rule F9).
+    #[must_use]
+    pub fn abandon(mut self) -> Self {
+        self.abandon = true;
+        self
+    }
+
+    /// The type of the output, for the choice between fallible and plain.
+    pub fn output<T>(&self) -> Return<T>
+    where
+        F: FnOnce() -> T,
+    {
+        Return::new()
+    }
+
+    /// It belongs to a scope with this policy.
+    pub(crate) fn of_policy<P: Policy>(mut self) -> Self {
+        self.supervised = P::SUPERVISED;
+        self
+    }
+
+    pub(crate) fn shielded(mut self) -> Self {
+        self.role = Role::Cleanup;
+        self
+    }
+}
+
+/// A child's thread, before it begins.
+struct Runner<F, O, T> {
+    closure: F,
+    convert: Convert<O, T>,
+    supervised: bool,
+    scope: Arc<Node>,
+    node: Arc<Node>,
+    custody: Lifeline<T>,
+    clock: Option<Inherited>,
+    runtime: Option<Handle>,
+    /// Its place in the scope, if it has to wait for its turn.
+    turn: Option<usize>,
+}
+
+/// Spawns a child that borrows nothing: on tokio's blocking pool, or on a thread of its own where there is no runtime.
+pub(crate) fn on_pool<F, O, T>(scope: &Arc<Node>, job: Job<F>, convert: Convert<O, T>) -> Task<T>
+where
+    F: FnOnce() -> O + Send + 'static,
+    O: 'static,
+    T: Send + 'static,
+{
+    let (site, abandon) = (job.site, job.abandon);
+    let Some((task, mut runner)) = prepare(scope, job, convert) else { return closed_task(scope, site) };
+    if abandon {
+        runner.custody.let_go_on_cancel();
+    }
+    match runner.turn.take() {
+        None => runner.start_somewhere(Go::Run),
+        Some(key) => {
+            let (scope, node) = (Arc::clone(&runner.scope), Arc::clone(&runner.node));
+            scope.wait_for_turn(key, &node, Box::new(PoolStarter(runner)));
+        }
+    }
+    task
+}
+
+/// A child that waits for its turn, and has no thread yet (rule F6).
+struct PoolStarter<F, O, T>(Runner<F, O, T>);
+
+impl<F, O, T> Starter for PoolStarter<F, O, T>
+where
+    F: FnOnce() -> O + Send + 'static,
+    O: 'static,
+    T: Send + 'static,
+{
+    fn start(self: Box<Self>, go: Go) {
+        self.0.start_somewhere(go);
+    }
+}
+
+/// Spawns a child that may borrow from outside of the scope `threads`.
+pub(crate) fn on_thread<'scope, F, O, T>(
+    threads: &'scope thread::Scope<'scope, '_>,
+    scope: &Arc<Node>,
+    job: Job<F>,
+    convert: Convert<O, T>,
+) -> Task<T>
+where
+    F: FnOnce() -> O + Send + 'scope,
+    O: 'scope,
+    T: Send + 'scope,
+{
+    let site = job.site;
+    let Some((task, mut runner)) = prepare(scope, job, convert) else { return closed_task(scope, site) };
+    // What borrows can't be kept by anybody else, so it waits for its turn on its own thread.
+    let turn = runner.turn.take().map(|key| {
+        let turn = Arc::new(Turn::default());
+        scope.wait_for_turn(key, &runner.node, Box::new(Arc::clone(&turn)));
+        turn
+    });
+    let started = thread_named(&runner.node).spawn_scoped(threads, move || runner.run(turn.as_deref()));
+    drop(started.expect("a thread can be started"));
+    task
+}
+
+fn thread_named(node: &Node) -> thread::Builder {
+    let name: String = node.name().chars().filter(|c| *c != '\0').collect();
+    thread::Builder::new().name(name)
+}
+
+fn prepare<F, O, T>(
+    scope: &Arc<Node>,
+    job: Job<F>,
+    convert: Convert<O, T>,
+) -> Option<(Task<T>, Runner<F, O, T>)> {
+    let Job { site, closure, name, role, abandon: _, supervised } = job;
+    let Enlisted { node, task, end, waits } = enlist(scope, site, name, role, Home::Runtime)?;
+    let turn = waits.then(|| end.key());
+    let runtime = scope.runtime();
+    let (state, known) = (Mutex::new(Held::Scope(end)), runtime.clone());
+    let custody = Lifeline {
+        custody: Arc::new(Custody { node: Arc::clone(&node), runtime: known, state }),
+        watch: None,
+    };
+    let scope = Arc::clone(scope);
+    let clock = clock::inherit();
+    Some((task, Runner { closure, convert, supervised, scope, node, custody, clock, runtime, turn }))
+}
+
+impl<F, O, T> Runner<F, O, T> {
+    /// On tokio's blocking pool, or on a thread of its own where there is no runtime.
+    fn start_somewhere(self, go: Go)
+    where
+        F: FnOnce() -> O + Send + 'static,
+        O: 'static,
+        T: Send + 'static,
+    {
+        let thread = thread_named(&self.node);
+        let runtime = self.runtime.clone();
+        let run = move || match go {
+            Go::Run => self.run(None),
+            Go::Never(foreign) => self.refuse(foreign),
+        };
+        match runtime {
+            Some(runtime) => drop(runtime.spawn_blocking(run)),
+            None => drop(thread.spawn(run).expect("a thread can be started")),
+        }
+    }
+
+    fn run(self, turn: Option<&Turn>)
+    where
+        F: FnOnce() -> O,
+    {
+        let mut this = self;
+        let clock = this.clock.take();
+        let in_thread = || {
+            let go = turn.map_or(Ok(Go::Run), |turn| super::wait(std::future::poll_fn(|cx| turn.poll(cx))));
+            match go {
+                Ok(Go::Never(foreign)) => this.refuse(foreign),
+                // Outside of every scope, as it is here, a wait is not cancelled.
+                Ok(Go::Run) | Err(_) => this.run_closure(),
+            }
+        };
+        match &clock {
+            Some(clock) => clock.run(in_thread),
+            None => in_thread(),
+        }
+    }
+
+    fn run_closure(self)
+    where
+        F: FnOnce() -> O,
+    {
+        let Self { closure, convert, supervised, scope, node, custody, clock: _, runtime, turn: _ } = self;
+        let _entered = runtime.as_ref().map(Handle::enter);
+        let custody = &custody.custody;
+        // A failure is one the moment it is known, before the child's cleanup runs (rule F3).
+        let body = || {
+            let output = match supervised {
+                // A panic stays the child's own, and its boundary keeps it.
+                true => convert(closure()),
+                false => match catch_unwind(AssertUnwindSafe(|| convert(closure()))) {
+                    Ok(output) => output,
+                    Err(payload) => {
+                        let failure = Failure::panic(node.name(), payload);
+                        let cause = failure.cause();
+                        custody.keeper(&scope).fail(failure);
+                        return Body::Value(Outcome::Failed(cause));
+                    }
+                },
+            };
+            Body::Value(outcome_of(output, &InFailure, custody.keeper(&scope), &node))
+        };
+        let left = boundary::run(Frame::rooted(Arc::clone(&node)), body, NeverErr);
+        let (result, untaken, end) = result_of(left, &node, custody.keeper(&scope), supervised, true);
+        custody.end(result, untaken, end);
+    }
+
+    /// A cancel came before its turn: it never starts (rule F6).
+    fn refuse(self, foreign: Option<Cancelled>) {
+        let Self { node, custody, .. } = self;
+        let mut look = Look::new();
+        let (error, origin) = match foreign {
+            Some(foreign) => (Cancelled::new(node.who(), Cause::Parent(foreign)), Origin::Outer),
+            None => (node.cancelled_error(&mut look), Origin::Own),
+        };
+        // What has not begun is no loss while the cancel is only soft (rule G1).
+        let end = match ChildEnd::of(origin, &node) {
+            ChildEnd::SoftlyLost => ChildEnd::Settled,
+            end => end,
+        };
+        custody.custody.end(Err(error), None, end);
+    }
+}
+
+/// Lost if its child is lost: if the runtime shuts down before the thread begins.
+struct Lifeline<T> {
+    custody: Arc<Custody<T>>,
+    /// The child waits for a cancel under this key, to be abandoned.
+    watch: Option<usize>,
+}
+
+impl<T: Send + 'static> Lifeline<T> {
+    fn let_go_on_cancel(&mut self) {
+        // Register, then look (invariant 3 of the tree).
+        self.custody.node.watch(&mut self.watch, &Waker::from(Arc::clone(&self.custody)));
+        self.custody.look();
+    }
+}
+
+impl<T> Drop for Lifeline<T> {
+    fn drop(&mut self) {
+        if let Some(key) = self.watch {
+            self.custody.node.unwatch(key);
+        }
+        drop(self.custody.swap(Held::Nobody));
+    }
+}
+
+/// Who waits for a child: its scope, or, once it was abandoned, the root (rule F9).
+struct Custody<T> {
+    node: Arc<Node>,
+    runtime: Option<Handle>,
+    state: Mutex<Held<T>>,
+}
+
+enum Held<T> {
+    Scope(Ending<T>),
+    /// The root counts it as long as it runs.
+    Root {
+        _token: Option<TaskTrackerToken>,
+    },
+    Nobody,
+}
+
+impl<T> Custody<T> {
+    fn swap(&self, held: Held<T>) -> Held<T> {
+        std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), held)
+    }
+
+    /// The child has ended.
+    fn end(&self, result: Result<T, Cancelled>, untaken: Option<Untaken>, how: ChildEnd) {
+        match self.swap(Held::Nobody) {
+            Held::Scope(mut ending) => ending.end(result, untaken, how),
+            Held::Root { .. } | Held::Nobody => drop_quietly(&self.node, result),
+        }
+        self.node.report_failure();
+    }
+
+    /// Who takes its failures: the scope; one that is abandoned fails nobody.
+    fn keeper<'a>(&'a self, scope: &'a Arc<Node>) -> &'a Arc<Node> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, Held::Scope(_)) { scope } else { &self.node }
+    }
+
+    /// Hands the child over to the root if it was cancelled.
+    fn look(&self) {
+        let mut look = Look::new();
+        if !self.node.sees_hard_cancel(&mut look) {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*state, Held::Scope(_)) {
+            return;
+        }
+        let root = Held::Root { _token: self.runtime.as_ref().map(orphan::token) };
+        let Held::Scope(mut ending) = std::mem::replace(&mut *state, root) else { return };
+        drop(state);
+        event::adopted(&self.node, "root");
+        let own = self.node.cancel_called(&mut look) && !self.node.sees_outer_hard_cancel(&mut look);
+        let error = self.node.cancelled_error(&mut look);
+        ending.end(Err(error), None, ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, &self.node));
+    }
+}
+
+/// Woken by every change of what the child sees.
+impl<T: Send + 'static> Wake for Custody<T> {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.look();
+    }
+}
