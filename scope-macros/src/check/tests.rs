@@ -199,7 +199,7 @@ fn spawns_that_are_none() {
           or name the scope: `spawn!(in s, …)`"]
     );
     assert_eq!(
-        spawn(SpawnKind::Task, "@nested f()"),
+        spawn(SpawnKind::Task, "@nested (spawned) f()"),
         ["`spawn!` inside a spawned future has no scope of its own; open one there with `scope!({ … })`"]
     );
 }
@@ -292,7 +292,7 @@ fn blocking_children_and_their_options() {
         &["`spawn_blocking!` takes one closure; write another `spawn_blocking!` for this one"],
     );
     says(
-        "@nested || 1",
+        "@nested (spawned) || 1",
         &["`spawn_blocking!` inside a spawned child has no scope of its own; \
            open one there with `blocking_scope!({ … })`"],
     );

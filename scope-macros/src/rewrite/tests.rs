@@ -125,7 +125,7 @@ fn spawns_are_told_their_scope() {
     assert!(!walk("spawn!(in s, f())").spawns);
     assert_eq!(
         walk("spawn!(async { spawn!(a) })").code,
-        "spawn ! (@ scope (__scope0) async { spawn ! (@ nested a) })"
+        "spawn ! (@ scope (__scope0) async { spawn ! (@ nested (spawned) a) })"
     );
     assert!(walk("fn f() { spawn!(a) }").code.contains("spawn ! (a)"));
 }
