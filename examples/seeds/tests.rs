@@ -49,7 +49,7 @@ fn ms(n: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_1_a_group_is_cancelled_at_once_and_without_an_error() {
+async fn row_1_and_9_a_group_is_cancelled_at_once_and_without_an_error() {
     let (lines, time) = printed(s1a_group_cancel::run).await;
     assert_eq!(lines, ["with a scope: cancelled = True, after 0.0", "by hand: after 0.0"]);
     assert_eq!(time, ZERO);
@@ -158,7 +158,7 @@ async fn row_61_to_65_cleanup_runs_to_its_end_and_what_came_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_74_what_was_set_up_last_is_taken_down_first() {
+async fn row_72_and_74_what_was_set_up_last_is_taken_down_first() {
     let (lines, time) = printed(s3_context_manager::run).await;
     let expected = [
         "database opened",

@@ -762,4 +762,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../docs/semantics.md")]
     struct Semantics;
+    #[doc = include_str!("../../docs/coming-from.md")]
+    struct ComingFrom;
 }
