@@ -246,6 +246,144 @@ pub mod testing {
 ///     7
 /// }
 /// ```
+///
+/// # The options by example
+///
+/// How long: `timeout`, `deadline`, and `cleanup_timeout` for what comes behind them. With `shield` only these count, and
+/// not those of outer scopes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, defer, Cancelled};
+/// use std::{future::pending, time::Duration};
+/// use tokio::time::{sleep, Instant};
+///
+/// #[cancel_scope(deadline = until, cleanup_timeout = 1s, shield)]
+/// async fn listen(until: Instant) -> Result<(), Cancelled> {
+///     defer(pending()); // hangs, and is given up a second later
+///     sleep(Duration::from_secs(3600)).await;
+///     Ok(())
+/// }
+/// let start = Instant::now();
+/// assert!(listen(start + Duration::from_secs(5)).await.is_err());
+/// assert_eq!(start.elapsed(), Duration::from_secs(6));
+/// # }
+/// ```
+///
+/// How gently: `grace` lets bodies go on for a while, `cooperative` for as long as they don't ask.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, cancelled, check, Cancelled};
+/// use std::{future::pending, time::Duration};
+/// use tokio::time::{sleep, Instant};
+///
+/// #[cancel_scope(timeout = "10s", grace = 2s)]
+/// async fn serve() -> Result<u32, Cancelled> {
+///     cancelled().await; // take no new requests…
+///     sleep(Duration::from_secs(1)).await; // …and finish those in flight, in two seconds at most
+///     Ok(7)
+/// }
+/// assert_eq!(serve().await.unwrap(), 7);
+///
+/// #[cancel_scope(timeout = "10s", cooperative)]
+/// async fn migrate() -> Result<(), Cancelled> {
+///     loop {
+///         sleep(Duration::from_secs(4)).await; // a step is never torn in half
+///         check()?;
+///     }
+/// }
+/// let start = Instant::now();
+/// assert!(migrate().await.unwrap_err().is_timeout());
+/// assert_eq!(start.elapsed(), Duration::from_secs(12));
+/// # }
+/// ```
+///
+/// Who else: `bubble` and `link` cancel other scopes with one, `cancel_on` and `token` cancel this one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, scope, spawn, CancelToken, Cause, ScopeHandle};
+/// use std::{future::pending, time::Duration};
+/// use tokio::time::sleep;
+///
+/// #[cancel_scope(link = group, timeout = "1s")]
+/// async fn member(group: ScopeHandle) {
+///     pending::<()>().await;
+/// }
+/// let group = scope!(|group| {
+///     spawn!(member(group.handle())); // its timeout is the end of the group
+///     pending::<()>().await;
+/// });
+/// assert!(matches!(group.unwrap_err().cause(), Cause::Link(_)));
+///
+/// let all = scope!(bubble, {
+///     spawn!(async {
+///         // The cancel of any scope below is that of all.
+///         let _ = scope!(timeout = 1s, { pending::<()>().await });
+///     });
+///     pending::<()>().await;
+/// });
+/// assert!(matches!(all.unwrap_err().cause(), Cause::Bubble(_)));
+///
+/// let stop = CancelToken::new("stop");
+/// let until = sleep(Duration::from_secs(1));
+/// let either = scope!(token = &stop, cancel_on = until, { pending::<()>().await });
+/// assert!(matches!(either.unwrap_err().cause(), Cause::CancelOn));
+/// # }
+/// ```
+///
+/// What is told: `name` and `error` are for the reader of an error, `scope` for the body, `fallback` for the caller.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use scope_runtime::cancel_scope;
+/// use std::future::pending;
+///
+/// #[cancel_scope(
+///     name = format!("job {id}"),
+///     error = "the job was withdrawn",
+///     scope = s,
+///     fallback = |cancelled| format!("{} ended: {cancelled}", cancelled.scope_name()),
+/// )]
+/// async fn job(id: u32) -> String {
+///     s.cancel();
+///     pending().await
+/// }
+/// assert_eq!(job(7).await, "job 7 ended: the job was withdrawn");
+/// # }
+/// ```
+///
+/// Which children: `limit` says how many run at once; in a `supervise` scope a child's error stays with its handle.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{cancel_scope, scope, spawn, Cancelled};
+/// use std::time::Duration;
+/// use tokio::time::{sleep, Instant};
+///
+/// #[cancel_scope(limit = 2, supervise)]
+/// async fn parse_all(words: Vec<String>) -> Result<usize, Cancelled> {
+///     let tasks: Vec<_> = words
+///         .into_iter()
+///         .map(|word| spawn!(async move { sleep(Duration::from_secs(1)).await; word.parse::<u32>() }))
+///         .collect();
+///     let mut good = 0;
+///     for task in tasks {
+///         good += usize::from(task.await?.is_ok());
+///     }
+///     Ok(good)
+/// }
+/// let start = Instant::now();
+/// assert_eq!(parse_all(vec!["1".into(), "x".into(), "3".into()]).await.unwrap(), 2);
+/// assert_eq!(start.elapsed(), Duration::from_secs(2));
+/// # }
+/// ```
 pub use scope_macros::cancel_scope;
 
 /// A block that is a cancel scope: `scope!(options, { body })`.
@@ -304,6 +442,38 @@ pub use scope_macros::cancel_scope;
 /// }
 /// assert_eq!(sum(&["1", "", "20", "far too long"]).await.unwrap(), 21);
 /// assert!(sum(&["x"]).await.is_err());
+/// # }
+/// ```
+///
+/// The other ways to write it:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::scope;
+/// use std::future::pending;
+///
+/// // With a name for the scope, in the body: `s: &Scope<_>`.
+/// let stopped = scope!(|s| {
+///     s.cancel_with("enough");
+///     pending::<()>().await
+/// });
+/// assert!(stopped.is_err());
+///
+/// // With a fallback the value is plain; control flow works in it.
+/// for late in [true, false] {
+///     let value = scope!(timeout = 1s, fallback = continue, { if late { pending().await } else { 7 } });
+///     assert_eq!(value, 7);
+/// }
+/// let text = scope!(timeout = 1s, fallback = |cancelled| cancelled.to_string(), { pending::<String>().await });
+/// assert!(text.ends_with("deadline of 1s passed"));
+///
+/// // As statements, without options.
+/// let sum = scope! {
+///     let a = 3;
+///     a + 4
+/// };
+/// assert_eq!(sum.unwrap(), 7);
 /// # }
 /// ```
 #[macro_export]
@@ -456,6 +626,36 @@ macro_rules! shield {
 /// assert!(matches!(sum(vec!["1".into(), "x".into()]).await, Err(Error::Parse(_))));
 /// # }
 /// ```
+///
+/// The other forms:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// use scope_runtime::{scope, spawn, Scope, Task};
+/// use std::{future::pending, time::Duration};
+/// use tokio::time::{sleep, Instant};
+///
+/// /// Spawns into its caller's scope, and leaves.
+/// fn download<R>(s: &Scope<R>, page: u32) -> Task<()> {
+///     spawn!(in s, name = format!("page {page}"), sleep(Duration::from_secs(1)))
+/// }
+///
+/// let start = Instant::now();
+/// let group = scope!(|group| {
+///     spawn!(background, pending::<()>()); // nobody waits for it
+///     assert_eq!(download(group, 7).name(), "page 7");
+/// });
+/// assert!(group.is_ok());
+/// assert_eq!(start.elapsed(), Duration::from_secs(1));
+///
+/// let cancelled = scope!(|group| {
+///     group.cancel();
+///     spawn!(skip_if_cancelled, async { unreachable!("it is not even begun") });
+/// });
+/// assert!(cancelled.is_err());
+/// # }
+/// ```
 #[macro_export]
 macro_rules! spawn {
     ($($t:tt)*) => { $crate::__private::macros::__spawn! { [$crate] $($t)* } };
@@ -519,6 +719,29 @@ macro_rules! spawn {
 ///     task.await
 /// }
 /// assert!(late().await.unwrap_err().is_timeout());
+/// # }
+/// ```
+///
+/// The other forms:
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() {
+/// use scope_runtime::{blocking, root, scope, spawn_blocking};
+/// use std::{sync::mpsc, time::Duration};
+///
+/// let (press, key) = mpsc::channel::<()>();
+/// let cancelled = scope!(|s| {
+///     // It asks, so it ends with the scope, which does not wait for it otherwise.
+///     spawn_blocking!(background, || while blocking::sleep(Duration::from_millis(1)).is_ok() {});
+///     // It never asks, and nobody can make it: the scope leaves it behind.
+///     spawn_blocking!(abandon, move || drop(key.recv()));
+///     s.cancel();
+/// });
+/// assert!(cancelled.is_err());
+/// assert_eq!(root::count(), 1); // still there
+/// drop(press);
+/// root::wait_idle().await;
 /// # }
 /// ```
 #[macro_export]
