@@ -268,6 +268,24 @@ async fn row_30_without_an_error_the_nearest_one_above_is_told_and_else_there_is
     assert!(plain.to_string().starts_with("plain (") && plain.to_string().contains(" cancelled: by hand"));
 }
 
+/// Sync code hands an error up, in the words of the scope that met it (`examples/seeds/s2_example_2.rs`). In async code
+/// the scopes in between unwind instead, so it is told in the words of the scope that was cancelled.
+#[tokio::test(start_paused = true)]
+async fn row_32_in_async_code_a_cancel_is_told_by_the_scope_that_was_cancelled() {
+    #[cancel_scope(error = Told("child cancelled!"))]
+    async fn child() -> Result<(), Cancelled> {
+        check()
+    }
+    #[cancel_scope(cooperative, error = Told("parent cancelled!"), scope = s)]
+    async fn parent() -> Result<(), Cancelled> {
+        child().await?;
+        s.cancel();
+        child().await?;
+        unreachable!();
+    }
+    assert_eq!(parent().await.unwrap_err().to_string(), "parent cancelled!");
+}
+
 #[tokio::test(start_paused = true)]
 async fn row_33_cancel_is_true_now_and_later_and_the_body_goes_on_to_its_check() {
     let log = Log::new();
