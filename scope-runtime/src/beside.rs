@@ -72,12 +72,11 @@ impl<B: Future, F: Future<Output = Cause>> Future for Watched<B, F> {
         if polled.is_pending()
             && let Some(future) = this.watched.as_mut().as_pin_mut()
             && with_stack(|stack| stack.goes_on()) == Some(true)
+            && let Poll::Ready(cause) = context::outside(|| future.poll(cx))
         {
-            if let Poll::Ready(cause) = context::outside(|| future.poll(cx)) {
-                context::outside(|| this.watched.set(None));
-                if let Some(Some(node)) = with_stack(context::Stack::make_top_node) {
-                    node.cancel(cause);
-                }
+            context::outside(|| this.watched.set(None));
+            if let Some(Some(node)) = with_stack(context::Stack::make_top_node) {
+                node.cancel(cause);
             }
         }
         polled

@@ -38,9 +38,9 @@ pub fn here<F: Future<Output = O>, O>(_output: Return<O>, site: &'static Site, f
 }
 
 /// A `spawn!` as an arm.
-pub fn parallel<F: Future<Output = O>, O>(_output: Return<O>, child: Child<F>) -> Parallel<F>
+pub fn parallel<F, O>(_output: Return<O>, child: Child<F>) -> Parallel<F>
 where
-    F: Send + 'static,
+    F: Future<Output = O> + Send + 'static,
     O: Send + 'static,
 {
     Parallel(child)

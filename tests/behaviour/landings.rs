@@ -1,6 +1,6 @@
 //! Where a cancel landed (rule W4).
 
-use std::future::{Future, pending};
+use std::future::pending;
 
 use futures_util::future::join_all;
 use scope_runtime::{AwaitSite, Cancelled, cancel_scope, check, defer, fail_after, scope, shield, spawn};
@@ -126,11 +126,9 @@ async fn w4_what_was_not_dropped_at_an_await_has_no_place() {
 async fn w4_temporaries_of_the_awaited_expression_live_as_long_as_without() {
     struct Text(String);
     impl Text {
-        fn get(&self) -> impl Future<Output = usize> {
-            async {
-                sleep(1).await;
-                self.0.len()
-            }
+        async fn get(&self) -> usize {
+            sleep(1).await;
+            self.0.len()
         }
     }
     let length = scope!({ Text("borrowed until the end".to_owned()).get().await });

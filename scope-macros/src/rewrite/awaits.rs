@@ -33,7 +33,7 @@ impl Walk<'_> {
         // In parentheses that stand where the expression stood: what the compiler says of the whole is said there.
         let mut noted = Group::new(Delimiter::Parenthesis, noted);
         noted.set_span(place);
-        awaited.base = Box::new(Expr::Verbatim(noted.into_token_stream()));
+        *awaited.base = Expr::Verbatim(noted.into_token_stream());
     }
 }
 
