@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::Cancelled;
-use crate::context::{self, Frame, with_stack};
+use crate::context::{self, Frame, waker_id, with_stack};
 use crate::scope::{ScopeHandle, effective_instant, remaining_time};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place};
@@ -53,7 +53,7 @@ pub fn current() -> ScopeHandle {
 /// assert!(scope_runtime::try_current().is_none());
 /// ```
 pub fn try_current() -> Option<ScopeHandle> {
-    with_stack(context::Stack::current).flatten().map(ScopeHandle::new)
+    with_stack(|stack| stack.current()).flatten().map(ScopeHandle::new)
 }
 
 /// Asks whether the calling code was cancelled: a delivery point without an await.
@@ -154,7 +154,7 @@ pub async fn checkpoint() -> Result<(), Cancelled> {
 /// # }
 /// ```
 pub async fn cancelled() {
-    match with_stack(context::Stack::make_top_node).flatten() {
+    match with_stack(|stack| stack.make_top_node()).flatten() {
         Some(node) => ScopeHandle::new(node).cancelled().await,
         None => std::future::pending().await,
     }
@@ -290,7 +290,7 @@ pin_project! {
 
 #[track_caller]
 fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> FailAfter<F> {
-    crate::private::require_runtime(name);
+    crate::private::require_runtime(|| name.to_owned());
     let site = Site::of_call(Kind::Scope, name, Location::caller());
     FailAfter { block: Block::new(Frame::new(site, None), future, NeverErr), timeout: Some(timeout) }
 }
@@ -489,10 +489,9 @@ impl ScopeHandle {
     #[track_caller]
     pub fn run<T>(&self, stretch: impl FnOnce() -> T) -> T {
         let guest = guest(self.clone(), Location::caller());
-        let mut frame = Some(Frame::stretch(Arc::clone(&guest)));
-        let entered = context::enter(&mut frame, Waker::noop());
-        let result = catch_unwind(AssertUnwindSafe(stretch));
-        drop(entered);
+        let frame = Frame::stretch(Arc::clone(&guest));
+        let result =
+            context::enter(&frame, waker_id(Waker::noop()), |_| catch_unwind(AssertUnwindSafe(stretch)));
         guest.unlink(&mut Look::new());
         result.unwrap_or_else(|payload| resume_unwind(payload))
     }

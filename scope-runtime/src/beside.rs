@@ -75,7 +75,7 @@ impl<B: Future, F: Future<Output = Cause>> Future for Watched<B, F> {
             && let Poll::Ready(cause) = context::outside(|| future.poll(cx))
         {
             context::outside(|| this.watched.set(None));
-            if let Some(Some(node)) = with_stack(context::Stack::make_top_node) {
+            if let Some(Some(node)) = with_stack(|stack| stack.make_top_node()) {
                 node.cancel(cause);
             }
         }

@@ -21,11 +21,10 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::cause::Cancelled;
 use crate::cleanup::{Driver, poll_ending};
-use crate::context::{self, Frame, Pause, WakerId, waker_id, with_stack};
+use crate::context::{self, Frame, Pause, Stack, WakerId, waker_id};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::hosted::Hosted;
-use crate::landing::awaiting;
 use crate::orphan;
 use crate::signal::Signal;
 use crate::tree::{Hold, Look, Node, Origin};
@@ -122,22 +121,32 @@ pin_project! {
 }
 
 impl Timer {
+    fn is_elapsed(self: Pin<&Self>) -> bool {
+        self.project_ref().sleep.as_pin_ref().is_some_and(|sleep| sleep.is_elapsed())
+    }
+
     /// True once `at` has passed; else the timer is set, and wakes the node if there is one, or the task.
     ///
     /// A timer that is set is not polled again with the same waker: nothing about it changed, and a poll would register
     /// it anew.
+    #[inline]
     fn has_passed(self: Pin<&mut Self>, at: Moment, node: Option<&Arc<Node>>, cx: &mut Context<'_>) -> bool {
+        if at.is_never() && self.sleep.is_none() {
+            return false;
+        }
+        self.watch(at, node, cx)
+    }
+
+    fn watch(self: Pin<&mut Self>, at: Moment, node: Option<&Arc<Node>>, cx: &mut Context<'_>) -> bool {
         let mut this = self.project();
         let Some(at) = at.instant() else {
-            if this.sleep.is_some() {
-                this.sleep.set(None);
-            }
+            this.sleep.set(None);
             return false;
         };
         let id = node.map_or_else(|| waker_id(cx.waker()), |node| (Arc::as_ptr(node) as usize, 0));
         match this.sleep.as_mut().as_pin_mut() {
             Some(sleep) if sleep.deadline() == at => {
-                if *this.waker == id && !sleep.is_elapsed() {
+                if *this.waker == id && (node.is_none() || !sleep.is_elapsed()) {
                     return false;
                 }
             }
@@ -169,34 +178,35 @@ pin_project! {
         hosted: H,
         #[pin]
         timer: Timer,
-        // Away while it is on the poll stack, and after the end.
-        frame: Option<Frame>,
+        frame: Frame,
         classify: C,
     }
 
     impl<B: Future, C, H: Hosted<<B as Future>::Output>> PinnedDrop for Block<B, C, H> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            drop_from_outside(this.stage, this.hosted, this.frame);
+            // Nothing is left to do behind the boundary.
+            if !this.frame.is_left() {
+                drop_from_outside(this.stage, this.hosted, this.frame);
+            }
         }
     }
 }
 
 /// The future was dropped by something that is no scope (rule U5), or by a scope after it told that it unwound.
+#[inline(never)]
 fn drop_from_outside<B, R, H: Hosted<R>>(
     mut stage: Pin<&mut Stage<B, R>>,
     hosted: Pin<&mut H>,
-    frame: &mut Option<Frame>,
+    frame: &Frame,
 ) {
     let mut dropped = Ok(());
     if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
-        let _entered = context::enter_for_drop(frame);
-        with_stack(context::Stack::begin_drop);
-        dropped = drop_body(stage.as_mut());
+        dropped = context::enter_for_drop(frame, || drop_body(stage.as_mut()));
     }
     // They leave their work to the scope, which is then adopted with it.
     dropped = dropped.and(hosted.drop_in_place());
-    if let Some(node) = frame.as_ref().and_then(Frame::node) {
+    if let Some(node) = frame.node() {
         orphan::adopt_from(node, None);
     }
     if let Err(payload) = dropped
@@ -212,6 +222,7 @@ fn drop_body<B, R>(mut stage: Pin<&mut Stage<B, R>>) -> Result<(), Payload> {
 }
 
 impl<B: Future, C: Classify<B::Output>> Block<B, C> {
+    #[inline]
     pub(crate) fn new(frame: Frame, body: B, classify: C) -> Self {
         Self::hosting(frame, body, classify, ())
     }
@@ -224,44 +235,46 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
             true => Stage::Ending { end: Some(End::Cut) },
             false => Stage::Body { body },
         };
-        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame: Some(frame), classify }
+        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame, classify }
     }
 
     /// Ends the body before its first poll: a child task that never starts (rule F6). The next poll goes on behind it.
     pub(crate) fn cut(self: Pin<&mut Self>, foreign: Option<Cancelled>, waker: &Waker) {
         let this = self.project();
-        let entered = context::enter(this.frame, waker);
-        if let Some(node) = top_node() {
-            let mut look = Look::new();
-            let softly = !node.sees_hard_cancel(&mut look);
-            node.delivered(foreign, softly, &mut look);
-        }
-        let left = end_body(this.stage, End::Cut, *this.classify);
-        debug_assert!(left.is_none(), "a body that was cut has an end to come");
-        drop(entered);
+        context::enter(this.frame, waker_id(waker), |stack| {
+            if let Some(node) = stack.frame().node() {
+                let mut look = Look::new();
+                let softly = !node.sees_hard_cancel(&mut look);
+                node.delivered(foreign, softly, &mut look);
+            }
+            let left = end_body(stack, this.stage, End::Cut, *this.classify);
+            debug_assert!(left.is_none(), "a body that was cut has an end to come");
+        });
     }
 
     /// Gives the scope a timeout that counts from now (rule L1).
     pub(crate) fn bound(self: Pin<&mut Self>, timeout: Duration) {
-        let frame = self.project().frame;
         let deadline = Moment::now().after(timeout);
-        *frame = frame.take().map(|frame| frame.with_deadline(deadline, Given::timeout(timeout)));
+        self.project().frame.bound(deadline, Given::timeout(timeout), timeout.is_zero());
     }
 }
 
 impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Future for Block<B, C, H> {
     type Output = Left<B::Output>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        assert!(this.frame.is_some(), "a scope was polled after it was left");
-        let entered = context::enter(this.frame, cx.waker());
-        let polled = poll_entered(this.stage, this.hosted, this.timer, *this.classify, cx);
-        drop(entered);
-        if polled.is_ready()
-            && let Some(node) = this.frame.take().as_ref().and_then(Frame::node)
-        {
-            node.unlink(&mut Look::new());
+        let frame = &*this.frame;
+        assert!(!frame.is_left(), "a scope was polled after it was left");
+        let polled = context::enter(frame, waker_id(cx.waker()), |stack| {
+            poll_entered(stack, this.stage, this.hosted, this.timer, *this.classify, cx)
+        });
+        if polled.is_ready() {
+            frame.leave();
+            if let Some(node) = frame.node() {
+                node.unlink(&mut Look::new());
+            }
         }
         polled
     }
@@ -275,7 +288,9 @@ enum Verdict {
 }
 
 /// Polls what is in the stage, with the frame on the stack.
+#[inline]
 fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
+    stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut hosted: Pin<&mut H>,
     mut timer: Pin<&mut Timer>,
@@ -283,12 +298,16 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     cx: &mut Context<'_>,
 ) -> Poll<Left<B::Output>> {
     if let StageProj::Body { body } = stage.as_mut().project() {
+        // Scopes inside must see it in this very pass, so that they unwind first (rule U1).
+        if stack.frame().node().is_none() && timer.as_ref().is_elapsed() {
+            stack.expire();
+        }
         hosted.as_mut().poll_before_body(cx);
         let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
         let end = match polled {
             Ok(Poll::Ready(value)) => End::Returned(value),
             Err(payload) => End::Panicked(payload),
-            Ok(Poll::Pending) => match suspended(timer.as_mut(), cx) {
+            Ok(Poll::Pending) => match suspended(stack, timer.as_mut(), cx) {
                 Verdict::Keep => {
                     // Behind the look for a cancel: one that comes from these is seen in the next pass, in which the
                     // body is polled before, as it would be if they were tasks (rule D2).
@@ -299,15 +318,17 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
                 Verdict::Deliver => End::Cut,
             },
         };
-        if let Some(left) = end_body(stage.as_mut(), end, classify) {
+        if let Some(left) = end_body(stack, stage.as_mut(), end, classify) {
             return Poll::Ready(left);
         }
     }
-    poll_end(stage, hosted, timer, cx)
+    poll_end(stack, stage, hosted, timer, cx)
 }
 
 /// Polls what comes behind the body.
+#[inline(never)]
 fn poll_end<B, R, H: Hosted<R>>(
+    stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, R>>,
     mut hosted: Pin<&mut H>,
     mut timer: Pin<&mut Timer>,
@@ -316,7 +337,7 @@ fn poll_end<B, R, H: Hosted<R>>(
     loop {
         match stage.as_mut().project() {
             StageProj::Ending { end } => {
-                if let Some(node) = top_node() {
+                if let Some(node) = stack.frame().node() {
                     // It was given up as abandoned, and is polled all the same: an orphan does its work, and it keeps
                     // what its body ended with.
                     let orphaned = node.is_orphaned();
@@ -331,29 +352,29 @@ fn poll_end<B, R, H: Hosted<R>>(
                         stage.set(Stage::Left);
                         return Poll::Ready(Left::Cancelled { error, own: false });
                     }
-                    if !orphaned && poll_ending(&node, Driver::Boundary, cx).is_pending() {
+                    if !orphaned && poll_ending(node, Driver::Boundary, cx).is_pending() {
                         let mut look = Look::new();
-                        let deadline = with_stack(|stack| stack.needs_timer(&mut look));
+                        let deadline = stack.needs_timer(&mut look);
                         drop(look);
-                        if timer.as_mut().has_passed(deadline.unwrap_or(Moment::NEVER), Some(&node), cx) {
+                        if timer.as_mut().has_passed(deadline, Some(node), cx) {
                             continue;
                         }
                         return Poll::Pending;
                     }
                 }
                 let end = end.take().expect("it is taken once");
-                return leave(stage, hosted, end, cx.waker());
+                return leave(stack, stage, hosted, end, cx.waker());
             }
             StageProj::Through { under, told } => {
-                let parent = top_node().and_then(|node| node.parent());
+                let parent = stack.frame().node().and_then(|node| node.parent());
                 if same(under.as_ref(), parent.as_ref())
                     && told.ask_again(parent.as_ref(), cx.waker())
-                    && with_stack(|stack| stack.signal_parent()) == Some(true)
+                    && stack.signal_parent()
                 {
                     return Poll::Pending;
                 }
                 stage.set(Stage::Left);
-                return Poll::Ready(Left::Cancelled { error: foreign_error(), own: false });
+                return Poll::Ready(Left::Cancelled { error: foreign_error(stack), own: false });
             }
             StageProj::Body { .. } | StageProj::Left => panic!("a scope was polled after it was left"),
         }
@@ -391,10 +412,6 @@ impl Told {
     }
 }
 
-pub(crate) fn top_node() -> Option<Arc<Node>> {
-    with_stack(|stack| stack.top_frame().and_then(|frame| frame.node().cloned())).flatten()
-}
-
 fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -404,42 +421,46 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
 }
 
 /// The body is pending: looks whether it stays.
-fn suspended(mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
-    loop {
-        let mut look = Look::new();
-        match with_stack(|stack| stack.pause(&mut look)).unwrap_or(Pause::Deliver) {
-            Pause::Finished => return Verdict::Finished,
-            Pause::Shared(node) => return suspended_with_node(&node, timer, cx),
-            Pause::Deliver => {
-                deliver(&mut look);
-                return Verdict::Deliver;
+#[inline]
+fn suspended(stack: &Stack<'_>, timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
+    let mut look = Look::new();
+    match stack.pause(&mut look) {
+        Pause::Finished => return Verdict::Finished,
+        Pause::Shared(node) => return suspended_with_node(stack, node, timer, cx),
+        Pause::Deliver => {}
+        Pause::Kept(deadline) => {
+            if !timer.has_passed(deadline, None, cx) {
+                return Verdict::Keep;
             }
-            Pause::Kept(deadline) => {
-                drop(look);
-                if !timer.as_mut().has_passed(deadline, None, cx) {
-                    return Verdict::Keep;
-                }
-            }
+            stack.expire();
         }
     }
+    deliver(stack, &mut look);
+    Verdict::Deliver
 }
 
 /// The same with a node: registers for whatever may change, then looks (invariant 3 of the tree).
-fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
+#[inline(never)]
+fn suspended_with_node(
+    stack: &Stack<'_>,
+    node: &Arc<Node>,
+    mut timer: Pin<&mut Timer>,
+    cx: &mut Context<'_>,
+) -> Verdict {
     node.register(cx.waker());
     node.pass_again_if_changed(cx.waker());
     loop {
         let mut look = Look::new();
-        let wait_until = if with_stack(|stack| stack.is_cut(&mut look)) == Some(true) {
+        let wait_until = if stack.is_cut(&mut look) {
             match node.hold(&mut look, cx.waker()) {
                 Hold::Free => {
-                    deliver(&mut look);
+                    deliver(stack, &mut look);
                     return Verdict::Deliver;
                 }
                 Hold::Wait(until) => until,
             }
         } else {
-            with_stack(|stack| stack.needs_timer(&mut look)).unwrap_or(Moment::NEVER)
+            stack.needs_timer(&mut look)
         };
         drop(look);
         if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
@@ -449,55 +470,52 @@ fn suspended_with_node(node: &Arc<Node>, mut timer: Pin<&mut Timer>, cx: &mut Co
 }
 
 /// Takes note of a delivery before the body is dropped.
-fn deliver(look: &mut Look) {
-    let (foreign, softly) = with_stack(|stack| {
-        let foreign = stack.inner_unwound() || stack.sees_outer_hard_cancel(look);
-        (foreign, stack.inner_unwound_softly() && !stack.sees_hard_cancel(look))
-    })
-    .unwrap_or((true, false));
-    take_note(foreign, softly, look);
+fn deliver(stack: &Stack<'_>, look: &mut Look) {
+    let foreign = stack.inner_unwound() || stack.sees_outer_hard_cancel(look);
+    let softly = stack.inner_unwound_softly() && !stack.sees_hard_cancel(look);
+    take_note(stack, foreign, softly, look);
 }
 
-pub(crate) fn take_note(foreign: bool, softly: bool, look: &mut Look) {
-    let foreign = with_stack(|stack| {
-        let foreign = foreign && stack.has_parent();
+pub(crate) fn take_note(stack: &Stack<'_>, foreign: bool, softly: bool, look: &mut Look) {
+    let mut told = None;
+    if foreign && stack.has_parent() {
         // Whoever unwinds for somebody else must still know it if its future is moved (rule D4).
-        if foreign {
-            stack.make_top_node();
-        }
-        foreign.then(|| stack.foreign_error(look)).flatten()
-    });
-    if let Some(node) = top_node() {
-        node.delivered(foreign.flatten(), softly, look);
+        stack.make_top_node();
+        told = stack.foreign_error(look);
+    }
+    if let Some(node) = stack.frame().node() {
+        node.delivered(told, softly, look);
     }
 }
 
 /// Drops the body and begins the unwinding. A scope without a node has nothing to wait for: it is left at once, unless
 /// it was cut.
+#[inline]
 fn end_body<B: Future, C: Classify<B::Output>>(
+    stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     end: End<B::Output>,
     classify: C,
 ) -> Option<Left<B::Output>> {
     if !matches!(end, End::Finished) {
-        with_stack(context::Stack::begin_drop);
+        stack.begin_drop();
     }
     let dropped = drop_body(stage.as_mut());
-    let failing = with_stack(context::Stack::end_drop).flatten()?;
+    let failing = stack.end_drop();
     let end = match end {
         End::Returned(value) if failing => End::Errored(value),
-        End::Returned(value) if classify.is_err(&value) => match origin(classify, &value) {
+        End::Returned(value) if classify.is_err(&value) => match origin(stack, classify, &value) {
             Some(origin) => {
                 let mut look = Look::new();
-                let softly = with_stack(|stack| !stack.sees_hard_cancel(&mut look)).unwrap_or(false);
-                take_note(origin == Origin::Outer, softly, &mut look);
+                let softly = !stack.sees_hard_cancel(&mut look);
+                take_note(stack, origin == Origin::Outer, softly, &mut look);
                 End::Signalled(value)
             }
             None => End::Errored(value),
         },
         end => end,
     };
-    let Some(node) = top_node() else {
+    let Some(node) = stack.frame().node() else {
         return match (end, dropped) {
             (End::Panicked(payload), _) | (_, Err(payload)) => Some(Left::Panicked(payload)),
             (End::Finished, Ok(())) => Some(Left::Finished),
@@ -531,23 +549,23 @@ fn end_body<B: Future, C: Classify<B::Output>>(
 }
 
 /// Whose cancel the error of a body is, if it is one at all (rule W3).
-pub(crate) fn origin<R, C: Classify<R>>(classify: C, value: &R) -> Option<Origin> {
-    if with_stack(|stack| stack.has_nodes()) != Some(true) {
+pub(crate) fn origin<R, C: Classify<R>>(stack: &Stack<'_>, classify: C, value: &R) -> Option<Origin> {
+    if !stack.has_nodes() {
         return None;
     }
     let signal = classify.signal(value)?;
-    with_stack(context::Stack::make_top_node).flatten()?.origin_of(signal)
+    stack.make_top_node()?.origin_of(signal)
 }
 
 /// Combines the four facts (see the module's documentation).
 fn leave<B, R, H: Hosted<R>>(
+    stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, R>>,
     hosted: Pin<&mut H>,
     end: End<R>,
     waker: &Waker,
 ) -> Poll<Left<R>> {
-    let node = top_node();
-    let taken = node.as_ref().map(|node| node.take_result());
+    let taken = stack.frame().node().map(|node| node.take_result());
     let mut lost = matches!(end, End::Cut | End::Signalled(_));
     let mut under = None;
     if let Some(taken) = taken {
@@ -578,16 +596,11 @@ fn leave<B, R, H: Hosted<R>>(
     }
 
     let mut look = Look::new();
-    let (own, told) = with_stack(|stack| {
-        let own = stack.top_frame().is_some_and(|frame| frame.cancel_called(&mut look))
-            && !stack.sees_outer_hard_cancel(&mut look);
-        (own, !own && stack.has_parent())
-    })
-    .unwrap_or((true, false));
-    if told {
-        let parent = with_stack(|stack| stack.make_top_node().and_then(|node| node.parent())).flatten();
+    let own = stack.frame().cancel_called(&mut look) && !stack.sees_outer_hard_cancel(&mut look);
+    if !own && stack.has_parent() {
+        let parent = stack.make_top_node().and_then(|node| node.parent());
         if under.is_none() || same(under.as_ref(), parent.as_ref()) {
-            with_stack(|stack| stack.signal_parent());
+            stack.signal_parent();
             let told = Told::new(parent.as_ref(), waker);
             stage.set(Stage::Through { under: parent, told });
             return Poll::Pending;
@@ -595,19 +608,18 @@ fn leave<B, R, H: Hosted<R>>(
     }
     stage.set(Stage::Left);
     let error = if own {
-        with_stack(|stack| stack.cancelled_error(&mut look)).flatten().expect("its own frame is on the stack")
+        stack.cancelled_error(&mut look).expect("its own frame is on the stack")
     } else {
-        foreign_error()
+        foreign_error(stack)
     };
     Poll::Ready(match end {
         End::Signalled(value) if own => Left::Signalled { value, error },
-        End::Cut => Left::Cancelled { error: error.landed(awaiting()), own },
+        End::Cut => Left::Cancelled { error: error.landed(stack.frame().awaiting()), own },
         _ => Left::Cancelled { error, own },
     })
 }
 
 /// The error of a scope that absorbs a cancel that was not its own (rule D4), or of a task or guest.
-pub(crate) fn foreign_error() -> Cancelled {
-    let mut look = Look::new();
-    with_stack(|stack| stack.outer_error(&mut look)).flatten().expect("its own frame is on the stack")
+pub(crate) fn foreign_error(stack: &Stack<'_>) -> Cancelled {
+    stack.outer_error(&mut Look::new()).expect("its own frame is on the stack")
 }

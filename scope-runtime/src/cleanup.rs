@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 
-use crate::context::{self, Frame, with_stack};
+use crate::context::{self, Frame, waker_id, with_stack};
 use crate::deadline::{Given, Moment};
 use crate::failure::{Failure, Payload};
 use crate::site::{Kind, Site};
@@ -47,7 +47,7 @@ impl Running {
 
 pub(crate) struct CleanupRun {
     future: Boxed,
-    frame: Option<Frame>,
+    frame: Frame,
 }
 
 /// Bounds the whole cleanup of a scope, from the first one's start.
@@ -57,18 +57,19 @@ pub(crate) static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
 
 impl CleanupRun {
     fn new(future: Boxed) -> Self {
-        Self { future, frame: Some(Frame::new(&CLEANUP, None).shielded()) }
+        Self { future, frame: Frame::new(&CLEANUP, None).shielded() }
     }
 
     /// Gives it a deadline that it can ask for. Sync code can't be dropped.
     fn bound(&mut self, until: Moment, limit: Duration) {
-        self.frame = self.frame.take().map(|frame| frame.with_deadline(until, Given::timeout(limit)));
+        self.frame.bound(until, Given::timeout(limit), false);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let entered = context::enter(&mut self.frame, cx.waker());
-        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
-        drop(entered);
+        let Self { future, frame } = self;
+        let polled = context::enter(frame, waker_id(cx.waker()), |_| {
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+        });
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(payload)),
@@ -78,7 +79,7 @@ impl CleanupRun {
 
 impl Drop for CleanupRun {
     fn drop(&mut self) {
-        if let Some(node) = self.frame.as_ref().and_then(Frame::node) {
+        if let Some(node) = self.frame.node() {
             node.unlink(&mut Look::new());
         }
     }
@@ -318,7 +319,7 @@ pub fn defer(cleanup: impl Future<Output = ()> + Send + 'static) {
 /// assert!(future.is_err(), "there is no scope here");
 /// ```
 pub fn try_defer<F: Future<Output = ()> + Send + 'static>(cleanup: F) -> Result<(), F> {
-    let Some(Some((node, _))) = with_stack(context::Stack::cleanup_node) else { return Err(cleanup) };
+    let Some(Some((node, _))) = with_stack(|stack| stack.cleanup_node()) else { return Err(cleanup) };
     // Only a stretch of code under a scope that was left finds it closed.
     if let Err(cleanup) = node.push_cleanup(Box::pin(cleanup)) {
         orphan::run_at_root(Some(&node), cleanup);
@@ -362,7 +363,7 @@ where
     C: FnOnce(T) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let origin = with_stack(context::Stack::cleanup_node).flatten().map(|(node, _)| {
+    let origin = with_stack(|stack| stack.cleanup_node()).flatten().map(|(node, _)| {
         let order = node.reserve_order();
         (node, order)
     });
@@ -472,7 +473,7 @@ where
     }
 
     fn start(&self, cleanup: Boxed) {
-        match with_stack(context::Stack::cleanup_node).flatten() {
+        match with_stack(|stack| stack.cleanup_node()).flatten() {
             Some((node, false)) => start_or_leave_to_root(&node, cleanup),
             Some((node, true)) => {
                 let queued = match &self.origin {

@@ -1,7 +1,8 @@
 //! Awaits: which one a body started last, so that a cancel can say where it landed (rule W4).
 
-use std::cell::Cell;
 use std::fmt;
+
+use crate::context::with_stack;
 
 /// An `.await` that is written in an annotated function or a `scope!` (rule W4).
 ///
@@ -86,23 +87,9 @@ impl fmt::Display for AwaitSite {
 /// The await that a body started last; kept in its frame while it is not polled.
 pub(crate) type Awaiting = Option<&'static AwaitSite>;
 
-thread_local! {
-    /// That of the body that is polled on this thread right now.
-    static AWAITING: Cell<Awaiting> = const { Cell::new(None) };
-}
-
-/// Another body is polled from here on.
-pub(crate) fn switch(to: Awaiting) -> Awaiting {
-    AWAITING.replace(to)
-}
-
-pub(crate) fn awaiting() -> Awaiting {
-    AWAITING.get()
-}
-
 /// Notes that the future in front of an `.await` is awaited from here on.
 #[inline(always)]
 pub fn at<F>(future: F, site: &'static AwaitSite) -> F {
-    AWAITING.set(Some(site));
+    with_stack(|stack| stack.awaits(Some(site)));
     future
 }

@@ -129,6 +129,7 @@ mod landing;
 mod link;
 mod orphan;
 mod policy;
+mod poll_stack;
 mod race;
 mod scope;
 mod signal;

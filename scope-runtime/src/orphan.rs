@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::cleanup::{Driver, drop_cleanup, poll_ending};
-use crate::context::{self, Frame};
+use crate::context::{self, Frame, waker_id};
 use crate::event;
 use crate::failure::panic_text;
 use crate::site::Kind;
@@ -226,11 +226,9 @@ impl Future for Orphan {
                 return Poll::Pending;
             }
         } else {
-            let mut frame = Some(Frame::rooted(Arc::clone(&self.node)));
-            let entered = context::enter(&mut frame, cx.waker());
-            let polled = poll_ending(&self.node, Driver::Orphan, cx);
-            drop(entered);
-            ready!(polled);
+            let frame = Frame::rooted(Arc::clone(&self.node));
+            let waker = waker_id(cx.waker());
+            ready!(context::enter(&frame, waker, |_| poll_ending(&self.node, Driver::Orphan, cx)));
         }
         self.done = true;
         Poll::Ready(())

@@ -21,7 +21,7 @@ use crate::blocking::boundary::{self as thread_boundary, Body};
 use crate::blocking::spawn::{on_pool, on_thread};
 use crate::boundary::{Block, Classify, Left};
 use crate::cause::{Cancelled, Cause};
-use crate::context::{self, Frame, with_stack};
+use crate::context::{Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
 use crate::fork::ForkOutput;
@@ -95,6 +95,7 @@ pub struct Options<'a, S = (), W = NoWatch> {
 
 impl Options<'static> {
     /// The options of a scope, or of a shield.
+    #[inline]
     pub fn new(site: &'static Site) -> Self {
         Self {
             site,
@@ -109,6 +110,7 @@ impl Options<'static> {
     }
 
     /// The block has a `Scope`: it spawns, or names its scope.
+    #[inline]
     pub fn of<R, P>(self, scope: &Scope<R, P>) -> Options<'_, Scope<R, P>> {
         let Options { site, scope: None, init: _, shield, timeout, deadline, extra, watch } = self else {
             unreachable!("a block has one scope")
@@ -119,6 +121,7 @@ impl Options<'static> {
 
 impl<'a, S, W: Watch> Options<'a, S, W> {
     /// `timeout = …`
+    #[inline]
     #[must_use]
     pub fn timeout(mut self, timeout: impl IntoTimeout) -> Self {
         self.timeout = timeout.into_timeout();
@@ -126,6 +129,7 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     }
 
     /// `deadline = …`
+    #[inline]
     #[must_use]
     pub fn deadline(mut self, deadline: impl IntoDeadline) -> Self {
         self.deadline = deadline.into_deadline().map(Moment::at);
@@ -133,6 +137,7 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     }
 
     /// `shield`, `shield = …`
+    #[inline]
     #[must_use]
     pub fn shield(mut self, shield: bool) -> Self {
         self.shield = shield;
@@ -229,14 +234,16 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
     /// An async scope with a deadline needs tokio's timer.
     #[track_caller]
+    #[inline]
     fn require_runtime(&self) {
         let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
         if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
-            require_runtime(self.name_for_people());
+            require_runtime(|| self.name_for_people().to_owned());
         }
     }
 
     #[track_caller]
+    #[inline]
     fn into_frame(self) -> (Frame, W) {
         if let Some(0) = self.extra.as_ref().and_then(|extra| extra.limit) {
             panic!(
@@ -245,13 +252,13 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
             );
         }
         let Self { site, scope, init, shield, timeout, deadline, extra, watch } = self;
-        let deadline = match (deadline, timeout) {
-            (Some(deadline), _) => deadline,
-            (None, Some(timeout)) => Moment::now().after(timeout),
-            (None, None) => Moment::NEVER,
-        };
-        let mut frame =
-            Frame::new(site, extra).with_deadline(deadline, timeout.map_or(Given::NOTHING, Given::timeout));
+        let mut frame = Frame::new(site, extra);
+        if let Some(deadline) = deadline {
+            frame = frame.with_deadline(deadline, Given::NOTHING, Moment::now() >= deadline);
+        } else if let Some(timeout) = timeout {
+            frame =
+                frame.with_deadline(Moment::now().after(timeout), Given::timeout(timeout), timeout.is_zero());
+        }
         if shield {
             frame = frame.shielded();
         }
@@ -267,14 +274,22 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
 /// An async scope with a deadline needs tokio's timer: says so before anything runs.
 #[track_caller]
-pub(crate) fn require_runtime(scope: &str) {
-    assert!(
-        Handle::try_current().is_ok(),
-        "scope \"{scope}\" has a deadline, which needs a tokio runtime; there is no reactor running here"
-    );
+#[inline]
+pub(crate) fn require_runtime(scope: impl FnOnce() -> String) {
+    // Inside of a task there is one, which is the cheaper question.
+    if tokio::task::try_id().is_none() && Handle::try_current().is_err() {
+        no_runtime(&scope());
+    }
+}
+
+#[cold]
+#[track_caller]
+fn no_runtime(scope: &str) -> ! {
+    panic!("scope \"{scope}\" has a deadline, which needs a tokio runtime; there is no reactor running here")
 }
 
 /// The boundary around a body.
+#[inline]
 #[track_caller]
 pub fn block<B, C, S, W>(options: Options<'_, S, W>, body: B, classify: C) -> Block<W::Body<B>, C>
 where
@@ -315,7 +330,7 @@ where
 {
     let poll = || match pin!(body).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Body::Value(value),
-        Poll::Pending if with_stack(context::Stack::take_finished) == Some(true) => Body::Finished,
+        Poll::Pending if with_stack(|stack| stack.take_finished()) == Some(true) => Body::Finished,
         Poll::Pending => panic!(
             "a macro in a sync scope has an `.await` in it; \
              wait for a future with `blocking::wait`, or open the scope in async code with `scope!`"
@@ -385,6 +400,7 @@ pub mod returned {
 }
 
 /// The end of a body: raises the frame's flag and never resolves; the boundary drops the body.
+#[inline]
 pub fn finish() -> Finish {
     Finish
 }
@@ -395,8 +411,9 @@ pub struct Finish;
 impl Future for Finish {
     type Output = Infallible;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Infallible> {
-        with_stack(context::Stack::finish);
+        with_stack(|stack| stack.finish());
         Poll::Pending
     }
 }
@@ -413,6 +430,7 @@ pub enum Settled<R> {
     Cancelled(Cancelled),
 }
 
+#[inline]
 fn settle_with<R>(left: Left<R>, convert: impl FnOnce(Box<dyn Any + Send>) -> R) -> Settled<R> {
     match left {
         Left::Returned(value) => Settled::Returned(value),
@@ -429,6 +447,7 @@ fn no_children<R>(_: Box<dyn Any + Send>) -> R {
 }
 
 /// Settles a block that has no `Scope`.
+#[inline]
 pub fn settle<R>(left: Left<R>) -> Settled<R> {
     settle_with(left, no_children)
 }
@@ -439,6 +458,7 @@ pub fn settle<R>(left: Left<R>) -> Settled<R> {
 /// # Errors
 ///
 /// The function's scope was cancelled.
+#[inline]
 pub fn settle_fn<R>(left: Left<R>, settle: impl FnOnce(Left<R>) -> Settled<R>) -> Result<R, Cancelled> {
     match left {
         Left::Signalled { value, .. } => Ok(value),
@@ -469,10 +489,11 @@ impl<R, P> Scope<R, P> {
 /// The block that was just left stands in the body of another one, which ends with its failure (rule U4). The outer
 /// block may not know its return type well enough to tell.
 pub fn pass_failure() {
-    with_stack(context::Stack::pass_failure);
+    with_stack(|stack| stack.pass_failure());
 }
 
 /// The value of a body that reached its end.
+#[inline]
 pub fn value<T>(slot: Option<T>) -> T {
     slot.expect("the body stores its value before it says that it is finished")
 }

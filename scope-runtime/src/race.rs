@@ -294,7 +294,7 @@ pin_project! {
 
 /// A race between arms that were evaluated.
 pub fn race<O, C: Copy, A: RaceArms<O, C>>(site: &'static Site, arms: A, classify: C) -> Race<O, A::Hosted> {
-    let mut frame = Frame::new(site, None);
+    let frame = Frame::new(site, None);
     let state = State { running: A::COUNT, decided: false, value: None, waker: None };
     let verdict = Arc::new(Verdict { scope: frame.make_node(), state: Mutex::new(state) });
     let hosted = arms.start(&verdict, classify);
@@ -527,7 +527,7 @@ pub fn try_join<E, C, A: JoinArms<E, C>>(
     arms: A,
     _classify: C,
 ) -> TryJoin<A::Tasks, A::Hosted, E> {
-    let mut frame = Frame::new(site, None);
+    let frame = Frame::new(site, None);
     let failure = InPlace::new();
     let (arms, tasks) = arms.start(&frame.make_node(), &failure);
     let hosted = Fallible { arms, failure };

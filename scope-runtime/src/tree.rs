@@ -165,7 +165,6 @@ pub(crate) struct NodeInit {
     pub(crate) deadline: Moment,
     pub(crate) given: Given,
     pub(crate) shield: bool,
-    pub(crate) expired: bool,
 }
 
 impl NodeInit {
@@ -177,27 +176,22 @@ impl NodeInit {
             deadline: Moment::NEVER,
             given: Given::NOTHING,
             shield: false,
-            expired: false,
         }
     }
 }
 
 impl Node {
     pub(crate) fn new(init: NodeInit) -> Self {
-        let NodeInit { site, extra, deadline, given, shield, expired } = init;
+        let NodeInit { site, extra, deadline, given, shield } = init;
         let mut flags = match extra.as_ref().and_then(|extra| extra.bubble) {
             None => 0,
             Some(true) => BUBBLE,
             Some(false) => NO_BUBBLE,
         };
         let limit = extra.as_ref().and_then(|extra| extra.limit);
-        let mut state = State { limit: limit.map(Limit::new), ..State::default() };
+        let state = State { limit: limit.map(Limit::new), ..State::default() };
         if shield {
             flags |= SHIELD;
-        }
-        if expired {
-            flags |= CANCELLED | HARD;
-            state.cause = Some(deadline_cause(given));
         }
         Self {
             site,
@@ -285,6 +279,11 @@ impl Node {
     /// Whether a hard cancel is visible here: what boundaries act on (rule G1).
     pub(crate) fn sees_hard_cancel(&self, look: &mut Look) -> bool {
         self.sees(Self::counts_as_hard, look)
+    }
+
+    /// The same without a look at the clock.
+    pub(crate) fn is_known_to_be_hard(&self) -> bool {
+        self.sees(|node, _| node.has(HARD | CUT), &mut Look::new())
     }
 
     /// A loop, since trees of tasks can be deep.

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::park::Parker;
-use crate::boundary::{Classify, Left, foreign_error, origin, take_note, top_node};
+use crate::boundary::{Classify, Left, foreign_error, origin, take_note};
 use crate::cleanup::{Driver, poll_ending};
-use crate::context::{self, Frame, with_stack};
-use crate::deadline::Moment;
+use crate::context::{self, Frame, Stack, waker_id};
 use crate::failure::{Failure, FailureKind};
 use crate::tree::{Look, Node, Origin};
 
@@ -39,21 +38,25 @@ enum End<R> {
 /// Runs a body on this thread, under its frame, and goes through its end.
 pub(crate) fn run<R, C: Classify<R>>(frame: Frame, body: impl FnOnce() -> Body<R>, classify: C) -> Left<R> {
     let refused = frame.is_refused();
-    let mut frame = Some(frame.on_thread());
-    let entered = context::enter(&mut frame, Waker::noop());
-    let left = run_entered((!refused).then_some(body), classify);
-    drop(entered);
-    if let Some(node) = frame.as_ref().and_then(Frame::node) {
+    let frame = frame.on_thread();
+    let left = context::enter(&frame, waker_id(Waker::noop()), |stack| {
+        run_entered(stack, (!refused).then_some(body), classify)
+    });
+    if let Some(node) = frame.node() {
         node.unlink(&mut Look::new());
     }
     left
 }
 
-fn run_entered<R, C: Classify<R>>(body: Option<impl FnOnce() -> Body<R>>, classify: C) -> Left<R> {
+fn run_entered<R, C: Classify<R>>(
+    stack: &Stack<'_>,
+    body: Option<impl FnOnce() -> Body<R>>,
+    classify: C,
+) -> Left<R> {
     let end = match body.map(|body| catch_unwind(AssertUnwindSafe(body))) {
         Some(Ok(Body::Finished)) => End::Finished,
-        Some(Ok(Body::Value(value))) => judge(value, classify),
-        Some(Err(payload)) => match top_node() {
+        Some(Ok(Body::Value(value))) => judge(stack, value, classify),
+        Some(Err(payload)) => match stack.frame().node() {
             None => return Left::Panicked(payload),
             Some(node) => {
                 node.fail(Failure::panic(node.name(), payload));
@@ -62,7 +65,7 @@ fn run_entered<R, C: Classify<R>>(body: Option<impl FnOnce() -> Body<R>>, classi
         },
         None => End::Refused,
     };
-    let Some(node) = top_node() else {
+    let Some(node) = stack.frame().node() else {
         return match end {
             End::Finished => Left::Finished,
             End::Returned(value) => Left::Returned(value),
@@ -75,28 +78,28 @@ fn run_entered<R, C: Classify<R>>(body: Option<impl FnOnce() -> Body<R>>, classi
         node.fail(Failure { task: node.name(), text: classify.text(value), kind: FailureKind::Body });
     }
     node.body_gone();
-    wait_for_end(&node);
-    leave(&node, end)
+    wait_for_end(stack, node);
+    leave(stack, node, end)
 }
 
 /// Tells an error from a value, and a delivery from an error.
-fn judge<R, C: Classify<R>>(value: R, classify: C) -> End<R> {
-    if with_stack(context::Stack::end_drop).flatten() == Some(true) {
+fn judge<R, C: Classify<R>>(stack: &Stack<'_>, value: R, classify: C) -> End<R> {
+    if stack.end_drop() {
         // A block inside failed.
         return End::Errored(value);
     }
     if !classify.is_err(&value) {
         return End::Returned(value);
     }
-    let Some(origin) = origin(classify, &value) else { return End::Errored(value) };
+    let Some(origin) = origin(stack, classify, &value) else { return End::Errored(value) };
     let mut look = Look::new();
-    let softly = with_stack(|stack| !stack.sees_hard_cancel(&mut look)).unwrap_or(false);
-    take_note(origin == Origin::Outer, softly, &mut look);
+    let softly = !stack.sees_hard_cancel(&mut look);
+    take_note(stack, origin == Origin::Outer, softly, &mut look);
     End::Signalled(origin, value)
 }
 
 /// Children end, cleanup runs, the scope closes (rule U2).
-fn wait_for_end(node: &Arc<Node>) {
+fn wait_for_end(stack: &Stack<'_>, node: &Arc<Node>) {
     let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
     // Whatever is awaited here may need a runtime.
@@ -105,14 +108,14 @@ fn wait_for_end(node: &Arc<Node>) {
     while poll_ending(node, Driver::Thread, &mut Context::from_waker(&waker)).is_pending() {
         // The children are cut by whoever notices the deadline (rule Y3).
         let mut look = Look::new();
-        let until = with_stack(|stack| stack.next_event(&mut look));
+        let until = stack.next_event(&mut look);
         drop(look);
-        parker.park_until(until.unwrap_or(Moment::NEVER));
+        parker.park_until(until);
     }
 }
 
 /// Combines what decides, as [`crate::boundary`] does.
-fn leave<R>(node: &Arc<Node>, end: End<R>) -> Left<R> {
+fn leave<R>(stack: &Stack<'_>, node: &Arc<Node>, end: End<R>) -> Left<R> {
     let taken = node.take_result();
     if let Some(failure) = taken.failure {
         return match (failure.kind, end) {
@@ -135,7 +138,7 @@ fn leave<R>(node: &Arc<Node>, end: End<R>) -> Left<R> {
     let mut look = Look::new();
     if !node.cancel_called(&mut look) || node.sees_outer_hard_cancel(&mut look) {
         // What an outer cancel has taken over is reported as that one's.
-        return Left::Cancelled { error: foreign_error(), own: false };
+        return Left::Cancelled { error: foreign_error(stack), own: false };
     }
     let error = node.cancelled_error(&mut look);
     match carried {

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use super::spawn::{Job, on_pool};
 use crate::cleanup::{CLEANUP, defer};
-use crate::context::{self, Frame, with_stack};
+use crate::context::{self, Frame, waker_id, with_stack};
 use crate::failure::Failure;
 use crate::task::Output;
 use crate::tree::Look;
@@ -49,7 +49,7 @@ use crate::tree::Look;
 #[track_caller]
 pub fn defer_blocking(cleanup: impl FnOnce() + Send + 'static) {
     assert!(
-        with_stack(context::Stack::cleanup_node).flatten().is_some(),
+        with_stack(|stack| stack.cleanup_node()).flatten().is_some(),
         "`defer_blocking` was called outside of every cancel scope; \
          open one with `blocking_scope!` or `#[cancel_scope]`"
     );
@@ -153,7 +153,7 @@ impl<T, C: FnOnce(T)> Drop for BlockingGuard<T, C> {
         }
         // A second panic would end the process. The first one is the scope's failure, or will be.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| shielded(|| cleanup(value)))) {
-            match with_stack(context::Stack::make_top_node).flatten() {
+            match with_stack(|stack| stack.make_top_node()).flatten() {
                 Some(node) => node.suppress(&Failure::panic(node.name(), payload)),
                 None => drop(payload),
             }
@@ -163,20 +163,19 @@ impl<T, C: FnOnce(T)> Drop for BlockingGuard<T, C> {
 
 /// Runs `f` where no cancel is visible.
 fn shielded<T>(f: impl FnOnce() -> T) -> T {
-    if with_stack(|stack| stack.top_frame().is_some()) != Some(true) {
+    if with_stack(|_| ()).is_none() {
         return f();
     }
-    struct Shield(Option<Frame>);
+    struct Shield(Frame);
     impl Drop for Shield {
         fn drop(&mut self) {
-            if let Some(node) = self.0.as_ref().and_then(Frame::node) {
+            if let Some(node) = self.0.node() {
                 node.unlink(&mut Look::new());
             }
         }
     }
-    let mut shield = Shield(Some(Frame::new(&CLEANUP, None).shielded().on_thread()));
-    let _entered = context::enter(&mut shield.0, Waker::noop());
-    f()
+    let shield = Shield(Frame::new(&CLEANUP, None).shielded().on_thread());
+    context::enter(&shield.0, waker_id(Waker::noop()), |_| f())
 }
 
 impl<T, C: FnOnce(T)> Deref for BlockingGuard<T, C> {

@@ -38,7 +38,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cause::Cancelled;
-use crate::context::{self, with_stack};
+use crate::context::with_stack;
 use crate::deadline::Moment;
 use crate::tree::{Hold, Look, Node};
 use park::Parker;
@@ -152,8 +152,7 @@ fn wait_until<T>(until: Moment, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T
         }
         let woken_by = watch.get_or_insert_with(Watch::new).look(&waker)?;
         parker.park_until(until.min(woken_by));
-        let mut look = Look::new();
-        with_stack(|stack| stack.pass_again(&mut look));
+        with_stack(|stack| stack.pass_again());
     }
 }
 
@@ -165,7 +164,7 @@ struct Watch {
 
 impl Watch {
     fn new() -> Self {
-        Self { node: with_stack(context::Stack::make_top_node).flatten(), key: None }
+        Self { node: with_stack(|stack| stack.make_top_node()).flatten(), key: None }
     }
 
     /// When to look again at the latest; `waker` is woken if a cancel comes before.

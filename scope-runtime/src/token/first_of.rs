@@ -21,7 +21,7 @@ use crate::ambient::value_of;
 use crate::beside::Watched;
 use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::{Cancelled, Cause};
-use crate::context::{Frame, Stack, with_stack};
+use crate::context::{Frame, with_stack};
 use crate::failure::Failure;
 use crate::site::{Kind, Site};
 
@@ -104,7 +104,7 @@ fn ended<T>(left: Left<()>, slot: &Slot<T>) {
     match left {
         // Its scope unwinds as with any failure of a body, and resumes the panic (rule F2).
         Left::Panicked(payload) => {
-            if let Some(scope) = with_stack(Stack::make_top_node).flatten() {
+            if let Some(scope) = with_stack(|stack| stack.make_top_node()).flatten() {
                 scope.fail(Failure::panic(scope.name(), payload));
             }
         }
@@ -116,7 +116,7 @@ fn ended<T>(left: Left<()>, slot: &Slot<T>) {
 
 /// Cancels the scope of the call, on whose frame this runs.
 fn stop_the_others(has_value: bool) {
-    let Some(scope) = with_stack(Stack::make_top_node).flatten() else { return };
+    let Some(scope) = with_stack(|stack| stack.make_top_node()).flatten() else { return };
     if has_value {
         // A value is not thrown away by what is cancelled outside while the others end (rule D2).
         scope.set_shield(true);
@@ -295,7 +295,7 @@ impl<F: Future> FirstOf<F> {
     /// ```
     #[track_caller]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        crate::private::require_runtime("first_of");
+        crate::private::require_runtime(|| "first_of".to_owned());
         self.timeout = Some(timeout);
         self
     }

@@ -1,0 +1,123 @@
+//! The poll stack's links: which frames are being polled on this thread right now.
+//!
+//! The one module with unsafe code. What it gains: a scope's frame stays where it is, in the scope's future, instead of
+//! being moved onto a stack on the heap and back at every poll.
+//!
+//! # Invariants
+//!
+//! 1. **`TOP` is null or points to a live [`Stack`]** on this thread's machine stack: the argument of a call of [`push`]
+//!    that has not returned. `push` sets it when its entry exists, and puts the old value back before the entry goes
+//!    away, on unwinding too. [`outside`] only ever sets it to an entry further down, which lives longer.
+//! 2. **Entries are shared, never written.** What changes in a frame is in cells.
+//! 3. **No reference gets out.** A `Stack<'static>` is a lie that only this module tells itself; everybody else gets one
+//!    through a closure that must work for every lifetime.
+//! 4. **Other threads see nothing of it:** the pointer is thread-local, and a `Stack` is neither `Send` nor `Sync`.
+
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::context::{Frame, Stack, WakerId};
+
+thread_local! {
+    /// Has no destructor, so it is there as long as any code runs on the thread.
+    static TOP: Cell<*const Stack<'static>> = const { Cell::new(ptr::null()) };
+}
+
+/// Puts the old top back.
+struct Restore(*const Stack<'static>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        TOP.set(self.0);
+    }
+}
+
+/// Runs `f` with `frame` on top of the stack.
+#[inline]
+pub(crate) fn push<T>(frame: &Frame, waker: WakerId, f: impl FnOnce(&Stack<'_>) -> T) -> T {
+    let below = TOP.get();
+    // SAFETY: by invariant 1 it is null, or points to an entry that outlives this call.
+    let entry = Stack::new(frame, unsafe { below.as_ref() }, waker);
+    // Dropped before `entry`, which is declared before it.
+    let _restore = Restore(below);
+    TOP.set((&raw const entry).cast());
+    f(&entry)
+}
+
+/// Runs `f` as if the innermost frame were not there: in the context of the one around it.
+pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
+    let top = TOP.get();
+    let _restore = Restore(top);
+    // SAFETY: by invariant 1 it is null, or points to a live entry.
+    let below = unsafe { top.as_ref() }.and_then(|entry| entry.below());
+    TOP.set(below.map_or(ptr::null(), |below| ptr::from_ref(below).cast()));
+    f()
+}
+
+/// Runs `f` on the innermost frame; `None` if there is none.
+#[inline]
+pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack<'_>) -> T) -> Option<T> {
+    // SAFETY: by invariant 1 it is null, or points to an entry that stays alive until its `push` returns, and so longer
+    // than this call, which that one is around.
+    unsafe { TOP.get().as_ref() }.map(f)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::{outside, push, with_stack};
+    use crate::context::Frame;
+    use crate::site::{Kind, Site};
+
+    static OUTER: Site = Site::new(Kind::Scope, "outer", "", 0, 0, "");
+    static INNER: Site = Site::new(Kind::Scope, "inner", "", 0, 0, "");
+
+    fn name() -> Option<&'static str> {
+        with_stack(|stack| stack.site().name())
+    }
+
+    #[test]
+    fn what_was_pushed_is_on_top_until_the_end() {
+        let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
+        assert_eq!(name(), None);
+        push(&outer, (0, 0), |_| {
+            assert_eq!(name(), Some("outer"));
+            push(&inner, (0, 0), |_| {
+                assert_eq!(name(), Some("inner"));
+                outside(|| {
+                    assert_eq!(name(), Some("outer"));
+                    outside(|| assert_eq!(name(), None));
+                    assert_eq!(name(), Some("outer"));
+                });
+                assert_eq!(name(), Some("inner"));
+            });
+            assert_eq!(name(), Some("outer"));
+        });
+        assert_eq!(name(), None);
+    }
+
+    #[test]
+    fn a_panic_leaves_the_stack_as_it_was() {
+        let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
+        push(&outer, (0, 0), |_| {
+            let panicked =
+                catch_unwind(AssertUnwindSafe(|| push(&inner, (0, 0), |_| panic!("in the middle"))));
+            assert!(panicked.is_err());
+            let panicked = catch_unwind(|| outside(|| panic!("in the middle")));
+            assert!(panicked.is_err());
+            assert_eq!(name(), Some("outer"));
+        });
+        assert_eq!(name(), None);
+    }
+
+    #[test]
+    fn another_thread_has_a_stack_of_its_own() {
+        let outer = Frame::new(&OUTER, None);
+        push(&outer, (0, 0), |_| {
+            std::thread::scope(|threads| assert_eq!(threads.spawn(name).join().unwrap(), None));
+        });
+    }
+}
