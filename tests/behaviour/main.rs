@@ -16,6 +16,7 @@ mod mixes;
 mod policies;
 mod report;
 mod robustness;
+mod rows;
 mod shapes;
 mod shields;
 mod signals;
