@@ -8,7 +8,7 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::cause::{Cancelled, Cause, Who};
+use crate::cause::{Cancelled, Cause, ToldAs, Who};
 use crate::deadline::{Given, Moment};
 use crate::landing::Awaiting;
 use crate::poll_stack;
@@ -461,7 +461,18 @@ impl<'a> Stack<'a> {
         } else {
             self.outer_cause(look)
         };
-        Cancelled::new(self.frame.who(), cause)
+        Cancelled::new(self.frame.who(), cause).told_as(self.told_as())
+    }
+
+    /// What a cancel is told as here (rule W2). A scope that says so has a node: the nearest node knows.
+    fn told_as(&self) -> Option<ToldAs> {
+        let mut at = self;
+        loop {
+            match at.frame.node() {
+                Some(node) => return node.told_as(),
+                None => at = at.below?,
+            }
+        }
     }
 
     fn outer_cause(&self, look: &mut Look) -> Cause {
@@ -475,7 +486,7 @@ impl<'a> Stack<'a> {
     /// This frame's error for a cancel that comes from outside of it.
     pub(crate) fn outer_error(&self, look: &mut Look) -> Option<Cancelled> {
         let cause = self.outer_cause(look);
-        Some(Cancelled::new(self.frame.who(), cause))
+        Some(Cancelled::new(self.frame.who(), cause).told_as(self.told_as()))
     }
 
     /// The cancel that comes from outside of this frame, as an error of that outside.

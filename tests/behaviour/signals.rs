@@ -279,3 +279,29 @@ async fn w2_a_told_error_is_recognised() {
     }
     assert_eq!(format!("{:#}", run().await.unwrap_err()).split(": ").nth(1), Some("stopped by hand"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn w2_the_handle_of_a_child_that_was_cut_tells_the_error_of_its_scope() {
+    let mut task = None;
+    let cut = scope!(timeout = 5ms, error = Wrapped::Other, {
+        task = Some(spawn!(pending::<()>()));
+        pending::<()>().await;
+    });
+    assert_eq!(cut.unwrap_err().to_string(), "other");
+    let cancelled = task.unwrap().await.unwrap_err();
+    assert_eq!(cancelled.to_string(), "other");
+    assert!(cancelled.is_timeout() && matches!(cancelled.cause(), Cause::Parent(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn w2_an_inner_scope_tells_the_nearest_error_whether_or_not_it_has_a_handle() {
+    let outer = scope!(error = Wrapped::Other, {
+        let with_handle = scope!(timeout = 1ms, |s| {
+            assert!(!s.is_cancelled());
+            pending::<()>().await;
+        });
+        let without = scope!(timeout = 1ms, { scope!({ pending::<()>().await }) });
+        [with_handle.unwrap_err(), without.unwrap_err()].map(|cancelled| cancelled.to_string())
+    });
+    assert_eq!(outer.unwrap(), ["other", "other"]);
+}

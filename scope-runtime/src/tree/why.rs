@@ -50,7 +50,8 @@ impl Node {
         Cancelled::new(self.who(), cause).told_as(self.told_as())
     }
 
-    fn told_as(&self) -> Option<ToldAs> {
+    /// The nearest `error = …`, from here up (rule W2).
+    pub(crate) fn told_as(&self) -> Option<ToldAs> {
         let own = |node: &Self| node.extra.as_ref().and_then(|extra| extra.error.clone());
         let mut told = own(self);
         let mut above = self.parent();
