@@ -283,8 +283,25 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Future for Block<B
 /// What to do with a body that is pending.
 enum Verdict {
     Keep,
-    Finished,
     Deliver,
+}
+
+/// Polls the body; at its end it is dropped in the same go. `None` if it is pending.
+#[inline]
+fn poll_body<B: Future>(
+    stack: &Stack<'_>,
+    mut stage: Pin<&mut Stage<B, B::Output>>,
+    cx: &mut Context<'_>,
+) -> Option<End<B::Output>> {
+    let StageProj::Body { body } = stage.as_mut().project() else { return None };
+    let end = match body.poll(cx) {
+        Poll::Ready(value) => End::Returned(value),
+        Poll::Pending if stack.take_finished() => End::Finished,
+        Poll::Pending => return None,
+    };
+    stack.begin_drop();
+    stage.set(Stage::Left);
+    Some(end)
 }
 
 /// Polls what is in the stage, with the frame on the stack.
@@ -297,28 +314,26 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     classify: C,
     cx: &mut Context<'_>,
 ) -> Poll<Left<B::Output>> {
-    if let StageProj::Body { body } = stage.as_mut().project() {
+    if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
         // Scopes inside must see it in this very pass, so that they unwind first (rule U1).
         if stack.frame().node().is_none() && timer.as_ref().is_elapsed() {
             stack.expire();
         }
         hosted.as_mut().poll_before_body(cx);
-        let polled = catch_unwind(AssertUnwindSafe(|| body.poll(cx)));
-        let end = match polled {
-            Ok(Poll::Ready(value)) => End::Returned(value),
-            Err(payload) => End::Panicked(payload),
-            Ok(Poll::Pending) => match suspended(stack, timer.as_mut(), cx) {
+        let left = match catch_unwind(AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), cx))) {
+            Ok(Some(end)) => settle_body(stack, stage.as_mut(), end, Ok(()), classify),
+            Err(payload) => end_body(stack, stage.as_mut(), End::Panicked(payload), classify),
+            Ok(None) => match suspended(stack, timer.as_mut(), cx) {
                 Verdict::Keep => {
                     // Behind the look for a cancel: one that comes from these is seen in the next pass, in which the
                     // body is polled before, as it would be if they were tasks (rule D2).
                     hosted.poll_behind_body(cx);
                     return Poll::Pending;
                 }
-                Verdict::Finished => End::Finished,
-                Verdict::Deliver => End::Cut,
+                Verdict::Deliver => end_body(stack, stage.as_mut(), End::Cut, classify),
             },
         };
-        if let Some(left) = end_body(stack, stage.as_mut(), end, classify) {
+        if let Some(left) = left {
             return Poll::Ready(left);
         }
     }
@@ -425,7 +440,6 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
 fn suspended(stack: &Stack<'_>, timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
     let mut look = Look::new();
     match stack.pause(&mut look) {
-        Pause::Finished => return Verdict::Finished,
         Pause::Shared(node) => return suspended_with_node(stack, node, timer, cx),
         Pause::Deliver => {}
         Pause::Kept(deadline) => {
@@ -488,19 +502,27 @@ pub(crate) fn take_note(stack: &Stack<'_>, foreign: bool, softly: bool, look: &m
     }
 }
 
-/// Drops the body and begins the unwinding. A scope without a node has nothing to wait for: it is left at once, unless
-/// it was cut.
-#[inline]
+/// Drops the body and begins the unwinding.
 fn end_body<B: Future, C: Classify<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     end: End<B::Output>,
     classify: C,
 ) -> Option<Left<B::Output>> {
-    if !matches!(end, End::Finished) {
-        stack.begin_drop();
-    }
+    stack.begin_drop();
     let dropped = drop_body(stage.as_mut());
+    settle_body(stack, stage, end, dropped, classify)
+}
+
+/// The body is gone. A scope without a node has nothing to wait for: it is left at once, unless it was cut.
+#[inline]
+fn settle_body<B: Future, C: Classify<B::Output>>(
+    stack: &Stack<'_>,
+    mut stage: Pin<&mut Stage<B, B::Output>>,
+    end: End<B::Output>,
+    dropped: Result<(), Payload>,
+    classify: C,
+) -> Option<Left<B::Output>> {
     let failing = stack.end_drop();
     let end = match end {
         End::Returned(value) if failing => End::Errored(value),

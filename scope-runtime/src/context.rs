@@ -223,8 +223,6 @@ pub(crate) fn waker_id(waker: &Waker) -> WakerId {
 
 /// See [`Stack::pause`].
 pub(crate) enum Pause<'a> {
-    /// The body is at its end, and about to be dropped.
-    Finished,
     /// The body stays, and wants to be woken at the moment.
     Kept(Moment),
     /// The body is to be dropped.
@@ -506,6 +504,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Whether the body has said that it is at its end; it is said once.
+    #[inline]
     pub(crate) fn take_finished(&self) -> bool {
         self.frame.take(FINISHED)
     }
@@ -547,10 +546,6 @@ impl<'a> Stack<'a> {
     /// The body is pending. All that a scope without a node needs is done in one go.
     #[inline]
     pub(crate) fn pause(&self, look: &mut Look) -> Pause<'a> {
-        if self.frame.take(FINISHED) {
-            self.frame.set(DROPPING);
-            return Pause::Finished;
-        }
         if let Some(node) = self.frame.node() {
             return Pause::Shared(node);
         }
