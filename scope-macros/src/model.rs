@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use std::time::Duration;
-use syn::{Expr, Pat, Stmt};
+use syn::{Expr, ExprMacro, Pat, Stmt};
 
 /// The path to `scope_runtime`, as the user's crate can name it.
 #[derive(Clone)]
@@ -293,6 +293,8 @@ pub(crate) enum Into {
     Lending { scope: TokenStream, threads: TokenStream },
     /// `in s`
     Named(Box<Expr>),
+    /// That of a race: the child is an arm, and this gives the type of its output.
+    Race(TokenStream),
 }
 
 /// `fork!`
@@ -326,8 +328,14 @@ impl RaceKind {
     }
 }
 
-pub(crate) struct Arm {
-    pub(crate) child: Child,
-    /// It is a `spawn!`.
-    pub(crate) parallel: bool,
+pub(crate) enum Arm {
+    Here {
+        site: Site,
+        future: Box<Expr>,
+    },
+    /// It is a `spawn!`, which is expanded by itself; the macro's tokens are the user's again.
+    Spawn {
+        call: ExprMacro,
+        name: String,
+    },
 }

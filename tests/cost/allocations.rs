@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use scope_runtime::{cancel_scope, fail_after, move_on_after, scope, shield, spawn};
+use scope_runtime::{cancel_scope, fail_after, fork, move_on_after, race, scope, shield, spawn, try_join};
 use tokio::runtime::{Builder, Runtime};
 
 fn current_thread() -> Runtime {
@@ -289,5 +289,88 @@ fn ten_thousand_childless_scopes_in_one_long_scope_leave_no_memory_behind() {
         });
     });
     assert!(counted.count_total > 10_000, "each scope allocates: {counted:?}");
+    assert!(counted.count_max < 1_000, "the most allocations that were alive at a time: {counted:?}");
+}
+
+#[test]
+fn a_fork_costs_a_handful_of_allocations_and_no_task() {
+    on_a_new_thread(|| {
+        let forks = |n: u32| {
+            allocations(
+                || async move {
+                    scope!({
+                        for _ in 0..n {
+                            fork!(async { black_box(1) });
+                        }
+                    })
+                },
+                1,
+            )
+        };
+        let (none, one, hundred) = (forks(0), forks(1), forks(100));
+        assert!(none <= 5, "{none} allocations for the scope alone");
+        // Its node, its handle, its place among the forks; the lists and the place of the error are there once.
+        assert!(one <= none + 9, "{none} allocations without a fork, {one} with one");
+        assert!(hundred <= one + 99 * 4 + 12, "{one} allocations with one fork, {hundred} with a hundred");
+    });
+}
+
+#[test]
+fn a_race_of_two_costs_a_dozen_allocations() {
+    on_a_new_thread(|| {
+        let won = allocations(|| async { race!(suspend(1), suspend(2)) }, 2);
+        // Its node, what the arms share, the list of arms; a node and a handle for each arm; lists for the cancel.
+        assert!(won <= 14, "{won} allocations for a race");
+        let joined = allocations(
+            || async {
+                try_join!(
+                    async {
+                        suspend(1).await;
+                        Ok::<_, u8>(())
+                    },
+                    async { Ok(suspend(2).await) }
+                )
+            },
+            3,
+        );
+        assert!(joined <= 14, "{joined} allocations for a join");
+    });
+}
+
+#[test]
+fn ten_thousand_forks_one_after_the_other_leave_no_memory_behind() {
+    const FORKS: u64 = 10_000;
+    let counted = allocation_counter::measure(|| {
+        current_thread().block_on(async {
+            let ended = scope!({
+                let mut ended = 0;
+                for _ in 0..FORKS {
+                    let task = fork!(async { black_box([0u8; 64]) });
+                    black_box(task.await.unwrap());
+                    ended += 1;
+                }
+                ended
+            });
+            assert_eq!(ended.unwrap(), FORKS);
+        });
+    });
+    assert!(counted.count_total > FORKS, "each fork allocates: {counted:?}");
+    assert!(counted.count_max < 1_000, "the most allocations that were alive at a time: {counted:?}");
+    assert!(counted.bytes_max < 256 * 1024, "the most memory that was held at a time: {counted:?}");
+}
+
+#[test]
+fn ten_thousand_races_in_one_long_scope_leave_no_memory_behind() {
+    let counted = allocation_counter::measure(|| {
+        current_thread().block_on(async {
+            let done = scope!({
+                for n in 0..10_000 {
+                    assert_eq!(race!(std::future::pending(), async { n }), n);
+                }
+            });
+            done.unwrap();
+        });
+    });
+    assert!(counted.count_total > 10_000, "each race allocates: {counted:?}");
     assert!(counted.count_max < 1_000, "the most allocations that were alive at a time: {counted:?}");
 }

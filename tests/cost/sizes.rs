@@ -1,9 +1,9 @@
 //! The future of an annotated function or of a `scope!` grows by at most 224 bytes per level, and linearly; by 8 more if
-//! it is named, for the `&Scope`.
+//! it is named, for the `&Scope`, by 96 per `fork!`, and by 264 per arm of a race.
 
 use std::time::Duration;
 
-use scope_runtime::{Cancelled, cancel_scope, scope, shield};
+use scope_runtime::{Cancelled, cancel_scope, fork, race, scope, shield, spawn, try_join};
 
 /// What one level may add.
 const PER_LEVEL: usize = 224;
@@ -139,4 +139,44 @@ fn a_value_that_leaves_a_scope_is_stored_once() {
     let plain = size_of_val(&async { value().await[0] });
     let scoped = size_of_val(&async { scope!({ value().await }).map(|value| value[0]) });
     assert!(scoped - plain <= PER_LEVEL + 1024, "{plain} bytes without a scope, {scoped} with");
+}
+
+#[test]
+fn each_fork_that_is_written_adds_at_most_96_bytes_wherever_its_future_lives() {
+    let big = [0u8; 1024];
+    let none = size_of_val(&async { scope!({ drop(spawn!(leaf())) }).is_ok() });
+    let one = size_of_val(&async { scope!({ drop(fork!(leaf())) }).is_ok() });
+    let two = size_of_val(&async {
+        scope!({
+            fork!(leaf());
+            fork!(async {
+                leaf().await;
+                drop(big);
+            });
+        })
+        .is_ok()
+    });
+    assert!(one - none <= 96, "{none} bytes without a fork, {one} with one");
+    assert!(two - one <= 96 + 8, "{one} bytes with one fork, {two} with two, and a reference to what one borrows");
+}
+
+#[test]
+fn each_arm_of_a_race_adds_at_most_264_bytes_and_its_future() {
+    let leaves = 2 * size_of_val(&leaf());
+    let [one, three] =
+        [size_of_val(&async { race!(leaf()) }), size_of_val(&async { race!(leaf(), leaf(), leaf()) })];
+    assert!(one <= 480, "{one} bytes for a race");
+    assert!(three - one <= 2 * 264 + leaves, "{one} bytes with one arm, {three} with three");
+    let fallible = async || {
+        leaf().await;
+        Ok::<_, u8>(1u8)
+    };
+    let [one, three] = [
+        size_of_val(&async { try_join!(fallible()) }),
+        size_of_val(&async { try_join!(fallible(), fallible(), fallible()) }),
+    ];
+    let fallible = 2 * size_of_val(&fallible());
+    assert!(three - one <= 2 * 288 + fallible, "{one} bytes with one arm, {three} with three");
+    let spawned = size_of_val(&async { race!(spawn!(leaf()), spawn!(leaf())) });
+    assert!(spawned <= PER_LEVEL + 64, "{spawned} bytes, since tasks live elsewhere");
 }

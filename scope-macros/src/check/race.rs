@@ -1,8 +1,7 @@
 //! `race!` and `try_join!`
 
-use super::spawn;
 use crate::diagnostics::Diagnostics;
-use crate::model::{Arm, Child, Race, RaceKind, Runtime, Site, SiteKind};
+use crate::model::{Arm, Race, RaceKind, Runtime, Site, SiteKind};
 use crate::options::Key;
 use crate::parse::list::Element;
 use crate::parse::macros::Arguments;
@@ -31,7 +30,7 @@ pub(crate) fn race(
     let arms: Vec<Arm> = written
         .into_iter()
         .zip(1..)
-        .filter_map(|(arm, number)| self::arm(arm, number, called, diagnostics))
+        .filter_map(|(arm, number)| self::arm(arm, format!("arm {number}"), called, diagnostics))
         .collect();
     let name = match kind {
         RaceKind::Race => String::new(),
@@ -41,44 +40,27 @@ pub(crate) fn race(
     (arms.len() == count).then_some(Race { runtime, kind, site, arms })
 }
 
-fn arm(arm: RawArm, number: usize, called: &str, diagnostics: &mut Diagnostics) -> Option<Arm> {
-    let (mut child, parallel) = match arm {
-        RawArm::Spawn { place, written } => (spawn::arm(written, place, diagnostics)?, true),
+fn arm(arm: RawArm, name: String, called: &str, diagnostics: &mut Diagnostics) -> Option<Arm> {
+    match arm {
+        RawArm::Spawn(mut call) => {
+            // Whatever a walk over the block around has noted: its scope is that of the race.
+            call.mac.tokens = around(call.mac.tokens).1;
+            Some(Arm::Spawn { call, name })
+        }
+        RawArm::Future(Expr::Assign(option)) => {
+            let option = option.to_token_stream();
+            let message =
+                format!("`{called}` takes no options; open a scope around it: `scope!({option}, {{ … }})`");
+            diagnostics.on(option, message);
+            None
+        }
         RawArm::Future(future) => {
-            if let Expr::Assign(option) = &future {
-                let option = option.to_token_stream();
-                diagnostics.on(
-                    &option,
-                    format!(
-                        "`{called}` takes no options; open a scope around it: `scope!({option}, {{ … }})`"
-                    ),
-                );
-                return None;
-            }
             let mut strays = Strays { called, diagnostics, found: false };
             strays.visit_expr(&future);
-            if strays.found {
-                return None;
-            }
-            let site = Site { kind: SiteKind::Task, name: String::new(), place: future.span() };
-            (
-                Child {
-                    site,
-                    name: None,
-                    background: false,
-                    skip_if_cancelled: false,
-                    abandon: false,
-                    endless: false,
-                    subject: future,
-                },
-                false,
-            )
+            let site = Site { kind: SiteKind::Task, name, place: future.span() };
+            (!strays.found).then(|| Arm::Here { site, future: Box::new(future) })
         }
-    };
-    if child.site.name.is_empty() && child.name.is_none() {
-        child.site.name = format!("arm {number}");
     }
-    Some(Arm { child, parallel })
 }
 
 /// Finds children that are no arms: they would belong to the block around, and outlive the race.

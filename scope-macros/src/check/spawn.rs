@@ -22,10 +22,11 @@ pub(crate) fn spawn(
 ) -> Result<Spawn, Option<Box<Expr>>> {
     let called = kind.called();
     let at = match kind {
+        SpawnKind::Task if matches!(around, Around::Arm { .. }) => Place::Arm,
         SpawnKind::Task => Place::Spawn,
         SpawnKind::Thread => Place::SpawnBlocking,
     };
-    let Read { scope, names_scope, child } = read(written, at, place, diagnostics);
+    let Read { scope, names_scope, mut child } = read(written, at, place, diagnostics);
     let abandon = child.as_ref().is_some_and(|child| child.abandon);
     let scope = match (scope, around) {
         (Some(scope), _) => Some(Into::Named(scope)),
@@ -39,6 +40,12 @@ pub(crate) fn spawn(
             None
         }
         (None, Around::Reported) => None,
+        (None, Around::Arm { output, name }) => {
+            if let Some(child) = child.as_mut().filter(|child| child.site.name.is_empty()) {
+                child.site.name = name;
+            }
+            Some(Into::Race(output))
+        }
         (None, Around::Nothing) => {
             let scopes = match kind {
                 SpawnKind::Task => "`scope!`",
@@ -77,7 +84,7 @@ pub(crate) fn fork(
             None
         }
         Around::Reported => None,
-        Around::Lending { .. } | Around::Nothing => {
+        Around::Arm { .. } | Around::Lending { .. } | Around::Nothing => {
             diagnostics.at(
                 place,
                 "`fork!` outside of a scope; put it in `scope!`, `shield!` or a `#[cancel_scope]` function, \
@@ -90,15 +97,6 @@ pub(crate) fn fork(
         (Some(child), Some(slot)) => Ok(Fork { runtime, slot, child }),
         (child, _) => Err(child.map(|child| Box::new(child.subject))),
     }
-}
-
-/// The same for a `spawn!` that is an arm: its scope is that of the race.
-pub(super) fn arm(
-    written: Vec<Element<RawFuture>>,
-    place: Span,
-    diagnostics: &mut Diagnostics,
-) -> Option<Child> {
-    read(written, Place::Arm, place, diagnostics).child
 }
 
 fn nested(called: &str, at: Place, how: &str) -> String {

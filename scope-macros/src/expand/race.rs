@@ -1,6 +1,6 @@
 //! `race!` and `try_join!`
 
-use super::{site, spawn};
+use super::site;
 use crate::model::{Arm, Race, RaceKind};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote_spanned};
@@ -10,8 +10,10 @@ pub(crate) fn race(race: &Race) -> TokenStream {
     let at = Span::mixed_site();
     let rt = &race.runtime.as_written();
     let site = site::site(&race.site, rt);
-    let sites =
-        race.arms.iter().enumerate().map(|(number, arm)| site::named(&arm_site(number), &arm.child.site, rt));
+    let sites = race.arms.iter().enumerate().filter_map(|(number, arm)| match arm {
+        Arm::Here { site, future: _ } => Some(site::named(&arm_site(number), site, rt)),
+        Arm::Spawn { .. } => None,
+    });
     let arms = race.arms.iter().enumerate().rev().fold(quote_spanned!(at=> ()), |others, (number, arm)| {
         let arm = self::arm(race, arm, number);
         quote_spanned!(at=> (#arm, #others))
@@ -46,19 +48,26 @@ fn arm_site(number: usize) -> TokenStream {
 
 /// An arm of the wrong type is to be blamed itself.
 fn arm(race: &Race, arm: &Arm, number: usize) -> TokenStream {
-    let at = Span::mixed_site().located_at(arm.child.subject.span());
+    let at = Span::mixed_site().located_at(match arm {
+        Arm::Here { future, .. } => future.span(),
+        Arm::Spawn { call, .. } => call.span(),
+    });
     let rt = &race.runtime.private(at);
-    let site = arm_site(number);
     let output = match race.kind {
         RaceKind::Race => quote_spanned!(at=> __output),
         RaceKind::TryJoin => quote_spanned!(at=> #rt::fallible(__output)),
     };
-    if arm.parallel {
-        let child = spawn::child(&arm.child, &site, at, rt);
-        quote_spanned!(at=> #rt::parallel(#output, #child))
-    } else {
-        let future = &arm.child.subject;
-        quote_spanned!(at=> #rt::here(#output, &#site, #future))
+    match arm {
+        Arm::Here { site: _, future } => {
+            let site = arm_site(number);
+            quote_spanned!(at=> #rt::here(#output, &#site, #future))
+        }
+        Arm::Spawn { call, name } => {
+            let mut call = call.clone();
+            let tokens = call.mac.tokens;
+            call.mac.tokens = quote_spanned!(at=> @arm (#output) (#name) #tokens);
+            quote_spanned!(at=> #call)
+        }
     }
 }
 

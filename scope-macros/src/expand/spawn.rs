@@ -15,6 +15,10 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
         Into::Block(name) => (located(name, at), None),
         Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
         Into::Named(scope) => (scope.to_token_stream(), None),
+        Into::Race(output) => {
+            let start = quote_spanned!(at=> #rt::parallel(#output, __child));
+            return started(child, &quote_spanned!(at=> #rt::Child), &TokenStream::new(), &start, at, rt);
+        }
     };
     if *kind == SpawnKind::Thread {
         let output = output(child, at, rt);
@@ -83,12 +87,6 @@ fn started(
             match #child #place { __child => #start }
         }
     }
-}
-
-/// The child with its options, under the site of that name.
-pub(super) fn child(child: &Child, site: &TokenStream, at: Span, rt: &TokenStream) -> TokenStream {
-    let subject = &child.subject;
-    options(child, quote_spanned!(at=> #rt::Child::new(&#site, #subject)), at)
 }
 
 fn options(child: &Child, new: TokenStream, at: Span) -> TokenStream {

@@ -17,6 +17,8 @@ pub(crate) enum Around {
     Child(String),
     /// `@reported`: written where it can't be, which was said.
     Reported,
+    /// `@arm (output) ("arm 1")`: an arm of a race, with what gives the type of its output, and its name.
+    Arm { output: TokenStream, name: String },
     /// Nothing: no block has seen it.
     Nothing,
 }
@@ -45,6 +47,12 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
         }
         [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "reported" => {
             (Around::Reported, 2)
+        }
+        [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(output), TokenTree::Group(name), ..]
+            if at.as_char() == '@' && word == "arm" =>
+        {
+            let name = syn::parse2::<syn::LitStr>(name.stream()).map(|name| name.value());
+            (Around::Arm { output: output.stream(), name: name.unwrap_or_default() }, 4)
         }
         _ => (Around::Nothing, 0),
     };
