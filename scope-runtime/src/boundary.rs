@@ -252,6 +252,15 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
         });
     }
 
+    /// A block whose body has ended with this value: its children are all that is left.
+    pub(crate) fn ended(frame: Frame, value: B::Output, classify: C, hosted: H) -> Self {
+        if let Some(node) = frame.node() {
+            node.begin_ending();
+        }
+        let stage = Stage::Ending { end: Some(End::Returned(value)) };
+        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame, classify }
+    }
+
     /// Gives the scope a timeout that counts from now (rule L1).
     pub(crate) fn bound(self: Pin<&mut Self>, timeout: Duration) {
         let deadline = Moment::now().after(timeout);
@@ -319,19 +328,22 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
         if stack.frame().node().is_none() && timer.as_ref().is_elapsed() {
             stack.expire();
         }
-        hosted.as_mut().poll_before_body(cx);
-        let left = match catch_unwind(AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), cx))) {
-            Ok(Some(end)) => settle_body(stack, stage.as_mut(), end, Ok(()), classify),
-            Err(payload) => end_body(stack, stage.as_mut(), End::Panicked(payload), classify),
-            Ok(None) => match suspended(stack, timer.as_mut(), cx) {
-                Verdict::Keep => {
-                    // Behind the look for a cancel: one that comes from these is seen in the next pass, in which the
-                    // body is polled before, as it would be if they were tasks (rule D2).
-                    hosted.poll_behind_body(cx);
-                    return Poll::Pending;
-                }
-                Verdict::Deliver => end_body(stack, stage.as_mut(), End::Cut, classify),
-            },
+        // The hosted children first, new ones too: if they wake the body and then cancel it, or a scope around, it goes on
+        // before anybody looks for the cancel, as it would if they were tasks (rule D2).
+        hosted.as_mut().poll(cx);
+        let left = loop {
+            break match catch_unwind(AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), cx))) {
+                Ok(Some(end)) => settle_body(stack, stage.as_mut(), end, Ok(()), classify),
+                Err(payload) => end_body(stack, stage.as_mut(), End::Panicked(payload), classify),
+                Ok(None) => match suspended(stack, timer.as_mut(), cx) {
+                    Verdict::Keep if hosted.has_new() => {
+                        hosted.as_mut().poll(cx);
+                        continue;
+                    }
+                    Verdict::Keep => return Poll::Pending,
+                    Verdict::Deliver => end_body(stack, stage.as_mut(), End::Cut, classify),
+                },
+            };
         };
         if let Some(left) = left {
             return Poll::Ready(left);
@@ -357,8 +369,7 @@ fn poll_end<B, R, H: Hosted<R>>(
                     // what its body ended with.
                     let orphaned = node.is_orphaned();
                     if !orphaned {
-                        hosted.as_mut().poll_before_body(cx);
-                        hosted.as_mut().poll_behind_body(cx);
+                        hosted.as_mut().poll(cx);
                     } else if let Err(payload) = hosted.as_mut().drop_in_place() {
                         node.fail(Failure::panic(node.name(), payload));
                     }

@@ -343,9 +343,9 @@ impl<'a> Stack<'a> {
                 Kind::Task | Kind::Guest => {
                     // What opens no cancel switch is looked through here, too: a shield, a race with its arms.
                     let mut scope = at.frame.node().and_then(|node| node.parent());
-                    while let Some(inner) =
-                        scope.take_if(|node| !matches!(node.site().kind(), Kind::Scope | Kind::Function))
-                    {
+                    while let Some(inner) = scope.take_if(|node| {
+                        !matches!(node.site().kind(), Kind::Scope | Kind::Function | Kind::Token)
+                    }) {
                         scope = inner.parent();
                     }
                     return scope;

@@ -103,17 +103,10 @@ impl<F: Future, T, R, P: Policy> Running<'_, F, T, R, P> {
 }
 
 impl<F: Future, T, R, P: Policy> Hosted<R> for Running<'_, F, T, R, P> {
-    fn poll_before_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
-
-    fn poll_behind_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let this = self.get_mut();
-        loop {
-            this.running.extend(this.take_new());
-            while let Poll::Ready(Some(())) = this.running.poll_next_unpin(cx) {}
-            if !this.has_new() {
-                return;
-            }
-        }
+        this.running.extend(this.take_new());
+        while let Poll::Ready(Some(())) = this.running.poll_next_unpin(cx) {}
     }
 
     fn has_new(&self) -> bool {

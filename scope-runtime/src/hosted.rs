@@ -12,11 +12,8 @@ use crate::failure::Payload;
 
 /// The children that a boundary polls; `R` is what its body ends with.
 pub trait Hosted<R> {
-    /// Polls those that the body is about: their results are there before the boundary looks for a cancel (rule D2).
-    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>);
-
-    /// Polls those that the body has started, the ones of this pass included (rule D1).
-    fn poll_behind_body(self: Pin<&mut Self>, cx: &mut Context<'_>);
+    /// Polls them, new ones included (rule D1).
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>);
 
     /// Whether one was started that was not polled yet.
     fn has_new(&self) -> bool {
@@ -31,9 +28,7 @@ pub trait Hosted<R> {
 }
 
 impl<R> Hosted<R> for () {
-    fn poll_before_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
-
-    fn poll_behind_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) {}
 
     fn take_failure(self: Pin<&mut Self>) -> Option<R> {
         None
@@ -61,18 +56,12 @@ impl<A, B> And<A, B> {
 }
 
 impl<R, A: Hosted<R>, B: Hosted<R>> Hosted<R> for And<A, B> {
-    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
-        let this = self.project();
-        this.first.poll_before_body(cx);
-        this.rest.poll_before_body(cx);
-    }
-
-    fn poll_behind_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let mut this = self.project();
         loop {
-            this.first.as_mut().poll_behind_body(cx);
-            this.rest.as_mut().poll_behind_body(cx);
-            // The others may have started one of these.
+            this.first.as_mut().poll(cx);
+            this.rest.as_mut().poll(cx);
+            // Any of them may have started one of these.
             if !this.first.has_new() {
                 return;
             }

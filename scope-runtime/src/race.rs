@@ -1,15 +1,14 @@
 //! `race!` and `try_join!`: some futures at once, in a scope of their own (rules F2, F3, D4).
 //!
-//! Every arm is a child of that scope: polled by its boundary, or, if it is a `spawn!`, by the runtime. So a loser
-//! unwinds as any child does, and is awaited as any child is. The arms of a race are background children (rule F8): the
-//! body ends with the value once there is one, and that cancels the others. Those of `try_join!` are plain ones: the
-//! first that fails is what leaves the scope.
+//! Every arm is a child of that scope: polled by its boundary, or, if it is a `spawn!`, by the runtime. There is no
+//! body: all there is to do is to wait at the boundary, which is no suspension (rule D2): a join is cut if an arm
+//! is, and a race if no arm is left to win it. A loser unwinds as any child does, and is awaited as any child is.
 
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -22,7 +21,7 @@ use crate::hosted::{And, Hosted};
 use crate::private::Return;
 use crate::site::Site;
 use crate::task::{Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of};
-use crate::tree::{Look, Node};
+use crate::tree::Node;
 
 // --- arms ---------------------------------------------------------------------------------------------------------
 
@@ -55,14 +54,12 @@ pin_project! {
 }
 
 impl<R, F: Future, T, K: Keep> Hosted<R> for HereArm<F, T, K> {
-    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let mut task = self.project().task;
         if task.as_mut().as_pin_mut().is_some_and(|task| task.poll(cx).is_ready()) {
             task.set(None);
         }
     }
-
-    fn poll_behind_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
 
     fn take_failure(self: Pin<&mut Self>) -> Option<R> {
         None
@@ -87,14 +84,12 @@ where
     T: Send + 'static,
     K: Keep + Send + 'static,
 {
-    fn poll_before_body(self: Pin<&mut Self>, _: &mut Context<'_>) {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) {
         let this = self.get_mut();
         if let Some(task) = this.task.take() {
             drop(runtime_of(&this.scope).spawn(*task));
         }
     }
-
-    fn poll_behind_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
 
     fn take_failure(self: Pin<&mut Self>) -> Option<R> {
         None
@@ -105,9 +100,35 @@ where
     }
 }
 
+/// Polls the arms; once more if that decided something, so that the others learn of it in the same pass.
+fn poll_arms<H: Hosted<()>>(mut arms: Pin<&mut H>, decided: impl Fn() -> bool, cx: &mut Context<'_>) {
+    let before = decided();
+    arms.as_mut().poll(cx);
+    if !before && decided() {
+        arms.poll(cx);
+    }
+}
+
+/// What leaves the scope of a race or a join. It opens no cancel switch; as a shield, it can be cut for good only if it
+/// was given up as abandoned, or moved while it unwound.
+fn value_of<R>(left: Left<R>) -> R {
+    match left {
+        Left::Returned(value) | Left::Errored(value) => value,
+        Left::Panicked(payload) => resume_unwind(payload),
+        Left::Cancelled { error, .. } => cut(&error),
+        Left::Finished | Left::Failed(_) | Left::Signalled { .. } => {
+            unreachable!("its body ends with a value, and its children keep their errors")
+        }
+    }
+}
+
+fn cut(cancelled: &Cancelled) -> ! {
+    panic!("a race was moved out of the scope that it unwound for: {cancelled}")
+}
+
 // --- race! --------------------------------------------------------------------------------------------------------
 
-/// What the arms of a race and its body share.
+/// What the arms of a race share.
 pub struct Verdict<O> {
     scope: Arc<Node>,
     state: Mutex<State<O>>,
@@ -118,8 +139,6 @@ struct State<O> {
     decided: bool,
     /// The value that won; before, the last error.
     value: Option<O>,
-    /// Of the body, if arms decide while nobody polls it.
-    waker: Option<Waker>,
 }
 
 impl<O> Verdict<O> {
@@ -136,31 +155,15 @@ impl<O> Verdict<O> {
             drop(state);
             return drop(value);
         }
-        state.decided = !is_err || state.running == 0;
-        let waker = if state.decided { state.waker.take() } else { None };
+        let decided = !is_err || state.running == 0;
+        state.decided = decided;
         let earlier = state.value.replace(value);
         drop(state);
         drop(earlier);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// An arm will never be ready: what became visible to it counts for all (rule T4).
-    fn lost(&self) {
-        if !self.state().decided {
-            self.scope.cut(false, &mut Look::new());
-        }
-    }
-}
-
-/// The place of one arm in the race.
-struct Entry<O>(Option<Arc<Verdict<O>>>);
-
-impl<O> Drop for Entry<O> {
-    fn drop(&mut self) {
-        if let Some(verdict) = self.0.take() {
-            verdict.lost();
+        if decided {
+            // An arm that a cancel from outside has cut does not take the value with it (rule D2).
+            self.scope.forgive_losses();
+            self.scope.dismiss_children();
         }
     }
 }
@@ -171,7 +174,7 @@ pin_project! {
         #[pin]
         future: F,
         classify: C,
-        entry: Entry<F::Output>,
+        verdict: Arc<Verdict<F::Output>>,
     }
 }
 
@@ -181,23 +184,19 @@ impl<F: Future, C: Classify<F::Output>> Future for Contender<F, C> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let value = ready!(this.future.poll(cx));
-        if let Some(verdict) = this.entry.0.take() {
-            let is_err = this.classify.is_err(&value);
-            verdict.ready(value, is_err);
-        }
+        let is_err = this.classify.is_err(&value);
+        this.verdict.ready(value, is_err);
         Poll::Ready(())
     }
 }
 
-/// A background child, so that it ends with the body of the race.
 fn contend<F: Future, C: Classify<F::Output>>(
     child: Child<F>,
     verdict: &Arc<Verdict<F::Output>>,
     classify: C,
     home: Home,
 ) -> ChildTask<Contender<F, C>, (), InFailure> {
-    let entry = Entry(Some(Arc::clone(verdict)));
-    let child = child.map(|future| Contender { future, classify, entry }).background();
+    let child = child.map(|future| Contender { future, classify, verdict: Arc::clone(verdict) });
     child_of(&verdict.scope, child, Output::Value, InFailure, home)
         .expect("the scope of a race was not left yet")
         .1
@@ -207,17 +206,14 @@ fn contend<F: Future, C: Classify<F::Output>>(
 pub trait RaceArms<O, C> {
     /// How many.
     const COUNT: usize;
-    /// Whether one of them is spawned.
-    const PARALLEL: bool;
     /// What is polled.
-    type Hosted: Hosted<O>;
+    type Hosted: Hosted<()>;
     /// Makes them children of the race.
     fn start(self, verdict: &Arc<Verdict<O>>, classify: C) -> Self::Hosted;
 }
 
 impl<O, C> RaceArms<O, C> for () {
     const COUNT: usize = 0;
-    const PARALLEL: bool = false;
     type Hosted = ();
 
     fn start(self, _: &Arc<Verdict<O>>, _: C) {}
@@ -230,7 +226,6 @@ where
     Rest: RaceArms<F::Output, C>,
 {
     const COUNT: usize = Rest::COUNT + 1;
-    const PARALLEL: bool = Rest::PARALLEL;
     type Hosted = And<HereArm<Contender<F, C>, (), InFailure>, Rest::Hosted>;
 
     fn start(self, verdict: &Arc<Verdict<F::Output>>, classify: C) -> Self::Hosted {
@@ -247,7 +242,6 @@ where
     Rest: RaceArms<F::Output, C>,
 {
     const COUNT: usize = Rest::COUNT + 1;
-    const PARALLEL: bool = true;
     type Hosted = And<ParallelArm<Contender<F, C>, (), InFailure>, Rest::Hosted>;
 
     fn start(self, verdict: &Arc<Verdict<F::Output>>, classify: C) -> Self::Hosted {
@@ -258,73 +252,59 @@ where
     }
 }
 
-/// The body of a race: it ends when there is a value, and calls the others off.
-pub(crate) struct Decision<O> {
-    verdict: Arc<Verdict<O>>,
-    parallel: bool,
+pin_project! {
+    /// The arms of a race, as its boundary polls them.
+    pub(crate) struct Racing<O, H> {
+        #[pin]
+        arms: H,
+        verdict: Arc<Verdict<O>>,
+    }
 }
 
-impl<O> Future for Decision<O> {
-    type Output = O;
+impl<O, H: Hosted<()>> Hosted<()> for Racing<O, H> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let this = self.project();
+        poll_arms(this.arms, || this.verdict.state().decided, cx);
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
-        let mut state = self.verdict.state();
-        if !state.decided {
-            let waker = self.parallel.then(|| cx.waker().clone());
-            let old = std::mem::replace(&mut state.waker, waker);
-            drop(state);
-            drop(old);
-            return Poll::Pending;
-        }
-        let value = state.value.take();
-        drop(state);
-        self.verdict.scope.cancel_background();
-        Poll::Ready(value.expect("whoever decides a race leaves a value"))
+    fn take_failure(self: Pin<&mut Self>) -> Option<()> {
+        None
+    }
+
+    fn drop_in_place(self: Pin<&mut Self>) -> Result<(), Payload> {
+        self.project().arms.drop_in_place()
     }
 }
 
 pin_project! {
     /// The future of `race!`.
     #[must_use = "futures do nothing unless they are awaited"]
-    pub struct Race<O, H: Hosted<O>> {
+    pub struct Race<O, H: Hosted<()>> {
         #[pin]
-        block: Block<Decision<O>, NeverErr, H>,
+        block: Block<Ready<()>, NeverErr, Racing<O, H>>,
+        verdict: Arc<Verdict<O>>,
     }
 }
 
 /// A race between arms that were evaluated.
 pub fn race<O, C: Copy, A: RaceArms<O, C>>(site: &'static Site, arms: A, classify: C) -> Race<O, A::Hosted> {
     let frame = Frame::new(site, None);
-    let state = State { running: A::COUNT, decided: false, value: None, waker: None };
+    let state = State { running: A::COUNT, decided: false, value: None };
     let verdict = Arc::new(Verdict { scope: frame.make_node(), state: Mutex::new(state) });
-    let hosted = arms.start(&verdict, classify);
-    let body = Decision { verdict, parallel: A::PARALLEL };
-    Race { block: Block::hosting(frame, body, NeverErr, hosted) }
+    let arms = arms.start(&verdict, classify);
+    let racing = Racing { arms, verdict: Arc::clone(&verdict) };
+    Race { block: Block::ended(frame, (), NeverErr, racing), verdict }
 }
 
-impl<O, H: Hosted<O>> Future for Race<O, H> {
+impl<O, H: Hosted<()>> Future for Race<O, H> {
     type Output = O;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
-        self.project().block.poll(cx).map(value_of)
+        let this = self.project();
+        value_of(ready!(this.block.poll(cx)));
+        let value = this.verdict.state().value.take();
+        Poll::Ready(value.expect("arms that all ended have decided the race"))
     }
-}
-
-/// What leaves the scope of a race or a join. It opens no cancel switch; as a shield, it can lose its body for good only
-/// if it was given up as abandoned, or moved while it unwound.
-fn value_of<R>(left: Left<R>) -> R {
-    match left {
-        Left::Returned(value) | Left::Errored(value) => value,
-        Left::Panicked(payload) => resume_unwind(payload),
-        Left::Cancelled { error, .. } => cut(&error),
-        Left::Finished | Left::Failed(_) | Left::Signalled { .. } => {
-            unreachable!("its body ends with a value, and so do its children")
-        }
-    }
-}
-
-fn cut(cancelled: &Cancelled) -> ! {
-    panic!("a race was moved out of the scope that it unwound for: {cancelled}")
 }
 
 // --- try_join! ----------------------------------------------------------------------------------------------------
@@ -362,14 +342,14 @@ fn join<F, T, E, C>(
     child: Child<F>,
     failure: &InPlace<E>,
     home: Home,
-) -> (Awaited<T>, ChildTask<F, T, InPlace<E>>)
+) -> (Task<T>, ChildTask<F, T, InPlace<E>>)
 where
     F: Future<Output = Result<T, E>>,
     C: Classify<Result<T, E>>,
 {
     let made = child_of(scope, child, split::<T, E, C>, failure.clone(), home);
     let (task, child, _) = made.expect("the scope of a join was not left yet");
-    (Awaited { task, home, value: None, lost: false }, child)
+    (task, child)
 }
 
 impl<F, T, E, C, Rest> JoinArms<E, C> for (Here<F>, Rest)
@@ -380,7 +360,7 @@ where
 {
     type Hosted = And<HereArm<F, T, InPlace<E>>, Rest::Hosted>;
     type Values = (T, Rest::Values);
-    type Tasks = (Awaited<T>, Rest::Tasks);
+    type Tasks = (Task<T>, Rest::Tasks);
 
     fn start(self, scope: &Arc<Node>, failure: &InPlace<E>) -> (Self::Hosted, Self::Tasks) {
         let (Here(child), rest) = self;
@@ -400,7 +380,7 @@ where
 {
     type Hosted = And<ParallelArm<F, T, InPlace<E>>, Rest::Hosted>;
     type Values = (T, Rest::Values);
-    type Tasks = (Awaited<T>, Rest::Tasks);
+    type Tasks = (Task<T>, Rest::Tasks);
 
     fn start(self, scope: &Arc<Node>, failure: &InPlace<E>) -> (Self::Hosted, Self::Tasks) {
         let (Parallel(child), rest) = self;
@@ -411,98 +391,46 @@ where
     }
 }
 
-/// The handles of the arms, and the values that are there so far.
+/// The handles of the arms.
 pub trait Tasks {
     /// The values, as pairs.
     type Values;
-    /// Looks for values; true if all are there.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool;
-    /// Takes them out.
-    fn take(&mut self) -> Self::Values;
+    /// Takes them out, when all arms have ended well.
+    fn values(&self) -> Self::Values;
 }
 
 impl Tasks for () {
     type Values = ();
 
-    fn poll(&mut self, _: &mut Context<'_>) -> bool {
-        true
-    }
-
-    fn take(&mut self) {}
+    fn values(&self) {}
 }
 
-/// One handle.
-pub struct Awaited<T> {
-    task: Task<T>,
-    home: Home,
-    value: Option<T>,
-    /// It was cut, or failed: so will be the body.
-    lost: bool,
-}
-
-impl<T, Rest: Tasks> Tasks for (Awaited<T>, Rest) {
+impl<T, Rest: Tasks> Tasks for (Task<T>, Rest) {
     type Values = (T, Rest::Values);
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        let (arm, rest) = self;
-        if arm.value.is_none() && !arm.lost {
-            let ended = match arm.home {
-                // It was polled right before.
-                Home::Host => arm.task.take_if_done(),
-                Home::Runtime => match Pin::new(&mut arm.task).poll(cx) {
-                    Poll::Ready(ended) => Some(ended),
-                    Poll::Pending => None,
-                },
-            };
-            match ended {
-                Some(Ok(value)) => arm.value = Some(value),
-                Some(Err(_)) => arm.lost = true,
-                None => {}
-            }
-        }
-        rest.poll(cx) && arm.value.is_some()
-    }
-
-    fn take(&mut self) -> Self::Values {
-        let (arm, rest) = self;
-        (arm.value.take().expect("all values are there"), rest.take())
-    }
-}
-
-/// The body of a join: it ends when all values are there. A failure ends it as it does every body.
-pub(crate) struct Joining<A, E> {
-    tasks: A,
-    _error: Return<E>,
-}
-
-// Nothing in it is pinned.
-impl<A, E> Unpin for Joining<A, E> {}
-
-impl<A: Tasks, E> Future for Joining<A, E> {
-    type Output = Result<A::Values, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.tasks.poll(cx) { Poll::Ready(Ok(self.tasks.take())) } else { Poll::Pending }
+    fn values(&self) -> Self::Values {
+        let (task, rest) = self;
+        let value = task.take_if_done().and_then(Result::ok);
+        (value.expect("an arm without a value fails the join, or is cut with it"), rest.values())
     }
 }
 
 pin_project! {
-    /// The arms that the boundary polls, and the error of the one that failed first.
-    pub struct Fallible<H, E> {
+    /// The arms of a join, as its boundary polls them, and the error of the one that failed first.
+    pub(crate) struct Joining<H, E> {
         #[pin]
         arms: H,
         failure: InPlace<E>,
     }
 }
 
-impl<V, E, H: Hosted<()>> Hosted<Result<V, E>> for Fallible<H, E> {
-    fn poll_before_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
-        self.project().arms.poll_before_body(cx);
+impl<E, H: Hosted<()>> Hosted<Result<(), E>> for Joining<H, E> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let this = self.project();
+        poll_arms(this.arms, || this.failure.is_there(), cx);
     }
 
-    fn poll_behind_body(self: Pin<&mut Self>, _: &mut Context<'_>) {}
-
-    fn take_failure(self: Pin<&mut Self>) -> Option<Result<V, E>> {
+    fn take_failure(self: Pin<&mut Self>) -> Option<Result<(), E>> {
         self.failure.take().map(Err)
     }
 
@@ -514,30 +442,32 @@ impl<V, E, H: Hosted<()>> Hosted<Result<V, E>> for Fallible<H, E> {
 pin_project! {
     /// The future of `try_join!`.
     #[must_use = "futures do nothing unless they are awaited"]
-    pub struct TryJoin<A: Tasks, H: Hosted<()>, E> {
+    pub struct TryJoin<A, H: Hosted<()>, E> {
         #[pin]
-        block: Block<Joining<A, E>, NeverErr, Fallible<H, E>>,
+        block: Block<Ready<Result<(), E>>, NeverErr, Joining<H, E>>,
+        tasks: A,
     }
 }
 
 /// A join of arms that were evaluated.
 pub fn try_join<E, C, A: JoinArms<E, C>>(
     site: &'static Site,
-    error: Return<E>,
+    _error: Return<E>,
     arms: A,
     _classify: C,
 ) -> TryJoin<A::Tasks, A::Hosted, E> {
     let frame = Frame::new(site, None);
     let failure = InPlace::new();
     let (arms, tasks) = arms.start(&frame.make_node(), &failure);
-    let hosted = Fallible { arms, failure };
-    TryJoin { block: Block::hosting(frame, Joining { tasks, _error: error }, NeverErr, hosted) }
+    TryJoin { block: Block::ended(frame, Ok(()), NeverErr, Joining { arms, failure }), tasks }
 }
 
 impl<A: Tasks, H: Hosted<()>, E> Future for TryJoin<A, H, E> {
     type Output = Result<A::Values, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().block.poll(cx).map(value_of)
+        let this = self.project();
+        let ended = value_of(ready!(this.block.poll(cx)));
+        Poll::Ready(ended.map(|()| this.tasks.values()))
     }
 }

@@ -175,7 +175,7 @@ impl<T> Task<T> {
         self.shared.node.name()
     }
 
-    /// The result, if it is there: without a waker, for whoever polls the child as well.
+    /// The result, if it is there.
     pub(crate) fn take_if_done(&self) -> Option<Result<T, Cancelled>> {
         let mut slot = self.shared.slot();
         match std::mem::replace(&mut *slot, Slot::Taken) {
@@ -407,6 +407,10 @@ pub struct InPlace<E>(Arc<Mutex<Option<E>>>);
 impl<E> InPlace<E> {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(None)))
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(crate) fn take(&self) -> Option<E> {

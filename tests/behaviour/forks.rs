@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, Task, cancel_scope, check, current, defer, effective_deadline, fork,
-    guard, is_cancelled, remaining, root, scope, shield, spawn,
+    Cancelled, Cause, ScopeHandle, Task, cancel_scope, cancelled, check, current, defer, effective_deadline,
+    fork, guard, is_cancelled, remaining, root, scope, shield, spawn,
 };
 use scope_tests::probe::{Log, Polls, ms, outside, poll_once, sleep};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -92,7 +92,7 @@ async fn f1_forks_of_an_annotated_function_borrow_its_parameters() {
                 sleep(2).await;
                 scratch.iter().sum::<u32>()
             });
-            Ok(sum.await.map_err(io::Error::from)?)
+            Ok(sum.await?)
         }
     }
     let mut store = Store { rows: vec![1] };
@@ -104,7 +104,7 @@ async fn f1_forks_of_an_annotated_function_borrow_its_parameters() {
 #[tokio::test(start_paused = true)]
 async fn f1_forks_of_generic_functions_borrow_too() {
     #[cancel_scope(fallback = None)]
-    async fn longest<'a, T, F>(items: &'a [T], measure: impl Fn(&T) -> F) -> Option<&'a T>
+    async fn longest<T, F>(items: &[T], measure: impl Fn(&T) -> F) -> Option<&T>
     where
         T: Sync,
         F: Future<Output = usize>,
@@ -382,6 +382,33 @@ async fn d2_the_body_that_a_fork_woke_goes_on_before_the_fork_cancels_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn d2_the_same_if_the_fork_cancels_a_scope_around() {
+    let log = Log::new();
+    let outer = scope!(|outer| {
+        let (outer, (tx, rx)) = (outer.handle(), oneshot::channel());
+        let _ = scope!({
+            // The first one is new in the pass in which it does so.
+            let cancel = || {
+                let outer = outer.clone();
+                fork!(async move { outer.cancel() })
+            };
+            fork!(async {
+                sleep(10).await;
+                tx.send(7).unwrap();
+            });
+            log.say(format_args!("received {}", rx.await.unwrap()));
+            let task = cancel();
+            log.say(format_args!("cancelled: {}", task.await.unwrap()));
+            sleep(1).await;
+            log.say("never");
+        });
+        log.say("never");
+    });
+    assert!(outer.is_err());
+    log.expect(&["10 received 7", "10 cancelled: true"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn d2_a_fork_that_is_ready_when_the_deadline_passes_keeps_its_value() {
     let kept = Cell::new(false);
     let cut = scope!(timeout = 10ms, {
@@ -550,7 +577,11 @@ async fn f2_later_failures_of_forks_are_reported() {
             handle.set(Some(s.handle()));
             fork!(name = "first", async { Err::<(), _>(Oops("a")) });
             fork!(name = "second", async { Err::<(), _>(Oops("b")) });
-            fork!(name = "third", async { if true { panic!("c") } });
+            fork!(name = "third", async {
+                if true {
+                    panic!("c")
+                }
+            });
             pending::<()>().await;
         })
         .unwrap();
@@ -748,11 +779,7 @@ async fn f4_outputs_that_are_no_result_go_to_the_handle() {
     let value = scope!({
         let option = fork!(async { None::<u8> });
         let text = fork!(async { "text" });
-        fork!(async {
-            if check().is_ok() {
-                return;
-            }
-        });
+        fork!(async { drop(check()) });
         (option.await.unwrap(), text.await.unwrap())
     });
     assert_eq!(value.unwrap(), (None, "text"));
@@ -854,10 +881,11 @@ async fn u4_leaving_with_an_error_cancels_forks_and_break_waits_for_them() {
 #[tokio::test(start_paused = true)]
 async fn u5_forks_are_dropped_in_place_and_what_they_registered_is_adopted() {
     let log = Log::new();
-    let mut task = None;
+    let (mut task, mut handle) = (None, None);
     scope!(name = "around", {
         let dropped = timeout(ms(10), async {
             let _ = scope!(name = "dropped", {
+                handle = Some(current());
                 let said = log.clone();
                 task = Some(fork!(async {
                     defer(async move {
@@ -872,8 +900,11 @@ async fn u5_forks_are_dropped_in_place_and_what_they_registered_is_adopted() {
         });
         assert!(dropped.await.is_err());
         log.say("dropped");
+        // The fork has left its cleanup to its scope, which is not over until that has run.
+        assert!(!handle.as_ref().unwrap().is_closed());
     })
     .unwrap();
+    assert!(handle.unwrap().is_closed());
     log.expect(&["10 body gone", "10 fork gone", "10 dropped", "40 cleaned up"]);
     assert_eq!(root::count(), 0);
     assert!(matches!(task.unwrap().await.unwrap_err().cause(), Cause::Dropped));
@@ -1041,6 +1072,7 @@ async fn f1_forks_open_scopes_with_forks_of_their_own() {
         Box::pin(async move {
             if depth == 0 {
                 sleep(10).await;
+                log.say("leaf");
                 return 1;
             }
             let sum = scope!({
@@ -1166,7 +1198,8 @@ async fn d7_forks_wake_the_body_and_each_other() {
 
 #[test]
 fn d7_a_spawned_host_with_forks_moves_between_threads() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let total = runtime.block_on(async {
         let hosts = (0..20u64).map(|host| {
             tokio::spawn(async move {
@@ -1218,4 +1251,89 @@ async fn d2_a_body_that_is_ready_at_once_still_runs_its_forks() {
         7
     });
     assert_eq!((value.unwrap(), ran.get(), polls.count()), (7, true, 1));
+}
+
+// --- with the other options of a scope ---------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn g1_a_soft_cancel_is_told_to_forks_and_a_hard_one_cuts_them() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, grace = 20ms, {
+        fork!(async {
+            cancelled().await;
+            log.say("told");
+            child(&log, "asked", 5).await;
+        });
+        fork!(child(&log, "did not ask", 100));
+        pending::<()>().await;
+    });
+    assert!(cut.is_err());
+    log.expect(&["10 told", "15 asked done", "15 asked gone", "30 did not ask gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b3_forks_run_beside_what_cancels_the_scope() {
+    let log = Log::new();
+    let cut = scope!(cancel_on = sleep(10), {
+        fork!(child(&log, "quick", 5));
+        fork!(child(&log, "slow", 100));
+        pending::<()>().await;
+    });
+    assert!(matches!(cut.unwrap_err().cause(), Cause::CancelOn));
+    log.expect(&["5 quick done", "5 quick gone", "10 slow gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_the_failure_of_a_fork_bubbles_as_that_of_its_scope() {
+    async fn fail(log: &Log) -> Result<(), Oops> {
+        let _ = scope!(name = "inner", {
+            fork!(async { Err::<(), _>(Oops("x")) });
+            pending::<()>().await;
+        });
+        log.say("never");
+        Ok(())
+    }
+    let log = Log::new();
+    let outer = scope!(bubble, {
+        let failed = fail(&log).await;
+        log.say(format_args!("{failed:?}"));
+        sleep(1).await;
+        log.say("never");
+    });
+    assert!(matches!(outer.unwrap_err().cause(), Cause::Bubble(inner) if inner.scope_name() == "inner"));
+    log.expect(&[r#"0 Err(Oops("x"))"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w3_a_fork_that_passes_its_cancel_on_did_not_fail() {
+    #[cancel_scope(timeout = "10ms")]
+    async fn work(log: &Log) -> Result<(), Cancelled> {
+        fork!(async {
+            shield!({ sleep(20).await });
+            check()?;
+            log.say("never");
+            Ok::<_, Cancelled>(())
+        });
+        pending().await
+    }
+    let log = Log::new();
+    let events = Events::record();
+    assert!(work(&log).await.unwrap_err().is_timeout());
+    assert_eq!(events.warnings(), [""; 0]);
+    log.expect(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w4_a_fork_tells_the_await_at_which_it_was_cut() {
+    let mut task = None;
+    let cut = scope!(timeout = 10ms, {
+        task = Some(fork!(async {
+            sleep(1).await;
+            sleep(1000).await;
+        }));
+        pending::<()>().await;
+    });
+    assert_eq!(cut.unwrap_err().landed_at().unwrap().expression(), "pending::<()>()");
+    let cancelled = task.unwrap().await.unwrap_err();
+    assert_eq!(cancelled.landed_at().unwrap().expression(), "sleep(1000)");
 }

@@ -19,7 +19,8 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use scope_runtime::{
-    Cancelled, ScopeHandle, Spawner, current, defer, effective_deadline, fork, root, scope, shield,
+    Cancelled, ScopeHandle, Spawner, current, defer, effective_deadline, fork, race, root, scope, shield,
+    try_join,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, WeakUnboundedSender};
@@ -46,11 +47,13 @@ pub enum Way {
     SubExecutor,
     /// With forks in the place of spawned tasks: all of the program is one tokio task.
     Forks,
+    /// With every statement as the only arm of a race, and of a join in it.
+    Races,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::AsIs, Self::Handles, Self::SubExecutor, Self::Forks];
+    pub const ALL: [Self; 5] = [Self::AsIs, Self::Handles, Self::SubExecutor, Self::Forks, Self::Races];
 }
 
 impl fmt::Display for Way {
@@ -60,6 +63,7 @@ impl fmt::Display for Way {
             Self::Handles => "with handles",
             Self::SubExecutor => "in a sub-executor",
             Self::Forks => "with forks",
+            Self::Races => "in races",
         })
     }
 }
@@ -276,11 +280,13 @@ impl Task {
     fn block<'a>(&'a self, block: &'a Block) -> BoxFuture<'a, Result<(), Raised>> {
         Box::pin(async move {
             for statement in &**block {
-                if self.world.way == Way::SubExecutor {
-                    let mut inner = FuturesUnordered::from_iter([self.statement(statement)]);
-                    inner.next().await.expect("one future is in it")?;
-                } else {
-                    self.statement(statement).await?;
+                match self.world.way {
+                    Way::SubExecutor => {
+                        let mut inner = FuturesUnordered::from_iter([self.statement(statement)]);
+                        inner.next().await.expect("one future is in it")?;
+                    }
+                    Way::Races => race!(async { try_join!(self.statement(statement)).map(|((),)| ()) })?,
+                    Way::AsIs | Way::Handles | Way::Forks => self.statement(statement).await?,
                 }
             }
             Ok(())
@@ -367,7 +373,7 @@ impl Task {
         let through = OnDrop::new(|| exit(How::Through));
         let left = match self.world.way {
             Way::Forks => self.nursery_of_forks(nursery).await,
-            Way::AsIs | Way::Handles | Way::SubExecutor => self.nursery_of_tasks(nursery).await,
+            _ => self.nursery_of_tasks(nursery).await,
         };
         through.disarm();
         exit(How::of(&left));

@@ -32,6 +32,11 @@ fn traces_agree_with_trio_with_forks_instead_of_tasks() {
     agree(Way::Forks);
 }
 
+#[test]
+fn traces_agree_with_trio_with_every_statement_in_a_race() {
+    agree(Way::Races);
+}
+
 /// Its tag (R16) puts the program apart for libraries whose types rule such a spawn out. Ours don't.
 #[test]
 fn spawning_into_a_nursery_that_was_left_is_refused_as_in_trio() {

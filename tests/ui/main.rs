@@ -8,7 +8,15 @@ fn mistakes_are_told_and_the_rest_compiles() {
     let cases = trybuild::TestCases::new();
     cases.pass("ui/pass/*.rs");
     let macros = [
-        "blocking_scope", "cancel_scope", "fork", "race", "scope", "shield", "spawn", "spawn_blocking", "try_join",
+        "blocking_scope",
+        "cancel_scope",
+        "fork",
+        "race",
+        "scope",
+        "shield",
+        "spawn",
+        "spawn_blocking",
+        "try_join",
     ];
     for called in macros {
         cases.compile_fail(format!("ui/{called}/*.rs"));

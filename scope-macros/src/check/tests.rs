@@ -1,7 +1,7 @@
 //! Each mistake, and what is said about it.
 
 use crate::diagnostics::{Diagnostics, list};
-use crate::model::{BlockKind, Runtime, Side, SpawnKind};
+use crate::model::{BlockKind, RaceKind, Runtime, Side, SpawnKind};
 use crate::options::{Place, names};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, parse, pipeline};
@@ -36,6 +36,23 @@ fn spawn(kind: SpawnKind, code: &str) -> Vec<String> {
     let written = parse::spawn::spawn(written, &mut diagnostics);
     let runtime = Runtime(quote!(rt));
     let _model = check::spawn(kind, runtime, around, written, Span::call_site(), &mut diagnostics);
+    diagnostics.messages()
+}
+
+fn fork(code: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let (around, written) = parse::spawn::around(tokens(code));
+    let written = parse::spawn::spawn(written, &mut diagnostics);
+    let runtime = Runtime(quote!(rt));
+    let _model = check::fork(runtime, around, written, Span::call_site(), &mut diagnostics);
+    diagnostics.messages()
+}
+
+fn race(code: &str) -> Vec<String> {
+    let mut diagnostics = Diagnostics::default();
+    let arms = parse::race::arms(tokens(code), &mut diagnostics).unwrap_or_default();
+    let runtime = Runtime(quote!(rt));
+    check::race(RaceKind::Race, runtime, arms, Span::call_site(), &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -327,4 +344,46 @@ fn what_sync_scopes_can_not_be_told() {
         block(BlockKind::BlockingScope, "async { 1 }"),
         ["`blocking_scope!` runs its body in place, like any block; drop `async`"]
     );
+}
+
+#[test]
+fn a_fork_belongs_to_its_block() {
+    assert_eq!(fork("@scope (slot) name = \"a\", background, fetch()"), [""; 0]);
+    assert_eq!(
+        fork("in s, fetch()"),
+        ["a fork belongs to the block that it is written in; drop `in`, or write `spawn!(in s, …)`"]
+    );
+    assert_eq!(
+        fork("fetch()"),
+        [
+            "`fork!` outside of a scope; put it in `scope!`, `shield!` or a `#[cancel_scope]` function, where no other \
+          macro hides it"
+        ]
+    );
+    assert_eq!(
+        fork("@nested (forked) fetch()"),
+        ["`fork!` inside a forked future has no scope of its own; open one there with `scope!({ … })`"]
+    );
+    assert_eq!(fork("@scope (slot)"), ["`fork!` has no future; write `fork!(future)`"]);
+}
+
+#[test]
+fn arms_are_futures_or_spawns() {
+    assert_eq!(race("a(), b.c, spawn!(name = \"d\", d()), path::spawn!(@scope (__scope0) e())"), [""; 0]);
+    assert_eq!(race("race!(spawn!(a), b), async { scope!({ spawn!(c) }) }, spawn_it!(d)"), [""; 0]);
+    assert_eq!(race("async { spawn!(in s, a) }, spawn!(name = n, in s, b).wrapped()"), [""; 0]);
+    assert_eq!(race(""), ["`race!` has no arms; write `race!(future, …)`"]);
+    assert_eq!(
+        race("timeout = 3s, a()"),
+        ["`race!` takes no options; open a scope around it: `scope!(timeout = 3s, { … })`"]
+    );
+    let stray = |word, otherwise| {
+        format!(
+            "`{word}!` inside an arm of `race!` belongs to no arm; {otherwise}, put it in front of `race!`, or open \
+             a scope in the arm: `scope!({{ … }})`"
+        )
+    };
+    let (spawn, fork) =
+        (stray("spawn", "let it be the whole arm"), stray("fork", "write the future as an arm"));
+    assert_eq!(race("async { spawn!(a).await }, vec![fork!(b)].pop()"), [spawn, fork]);
 }

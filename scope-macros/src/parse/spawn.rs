@@ -48,9 +48,13 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
         [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "reported" => {
             (Around::Reported, 2)
         }
-        [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(output), TokenTree::Group(name), ..]
-            if at.as_char() == '@' && word == "arm" =>
-        {
+        [
+            TokenTree::Punct(at),
+            TokenTree::Ident(word),
+            TokenTree::Group(output),
+            TokenTree::Group(name),
+            ..,
+        ] if at.as_char() == '@' && word == "arm" => {
             let name = syn::parse2::<syn::LitStr>(name.stream()).map(|name| name.value());
             (Around::Arm { output: output.stream(), name: name.unwrap_or_default() }, 4)
         }

@@ -10,6 +10,7 @@ struct Walked {
     jumps: Vec<String>,
     exits: Exits,
     spawns: bool,
+    forks: usize,
     misuses: Vec<&'static str>,
     code: String,
 }
@@ -26,6 +27,7 @@ fn walk_in(boundary: Boundary, side: Side, code: &str) -> Walked {
         jumps: facts.jumps.iter().map(|jump| jump.landing.to_token_stream().to_string()).collect(),
         exits: facts.exits,
         spawns: facts.spawns,
+        forks: facts.forks,
         misuses: misuses
             .iter()
             .map(|misuse| match misuse {
@@ -128,6 +130,25 @@ fn spawns_are_told_their_scope() {
         "spawn ! (@ scope (__scope0) async { spawn ! (@ nested (spawned) a) })"
     );
     assert!(walk("fn f() { spawn!(a) }").code.contains("spawn ! (a)"));
+}
+
+#[test]
+fn forks_are_told_their_slots() {
+    let walked = walk("fork!(a); || fork!(name = \"b\", b); race!(c, fork!(d)); spawn!(e);");
+    assert_eq!(
+        walked.code,
+        "fork ! (@ scope (__forks0_0) a) ; | | fork ! (@ scope (__forks0_1) name = \"b\" , b) ; \
+         race ! (c , fork ! (@ scope (__forks0_2) d)) ; spawn ! (@ scope (__scope0) e) ;"
+    );
+    assert_eq!((walked.spawns, walked.forks), (true, 3));
+    assert_eq!(
+        walk("fork!(async { spawn!(a) }); spawn!(async { fork!(b) }); fork!(in s, c)").code,
+        "fork ! (@ scope (__forks0_0) async { spawn ! (@ nested (forked) a) }) ; \
+         spawn ! (@ scope (__scope0) async { fork ! (@ nested (spawned) b) }) ; fork ! (in s , c)"
+    );
+    // Each block counts its own.
+    let nested = walk("fork!(a); scope!({ fork!(b) }); fork!(c)").code;
+    assert!(nested.contains("__forks0_0") && nested.contains("__forks1_0") && nested.contains("__forks0_1"));
 }
 
 #[test]

@@ -192,22 +192,38 @@ impl Node {
                 return true;
             }
         }
-        self.cancel_background();
+        self.dismiss_children();
         !self.lock().has_children()
     }
 
-    /// Cancels the background children that have not been cancelled yet.
-    pub(crate) fn cancel_background(&self) {
-        let background: Vec<_> = {
+    /// The children that are lost so far do not make the scope a lost one: another child did what they were for.
+    pub(crate) fn forgive_losses(&self) {
+        self.lock().lost_child = false;
+    }
+
+    /// The children are not needed any more: they are cancelled, and what becomes of them is nothing to the scope.
+    pub(crate) fn dismiss_children(&self) {
+        let dismissed: Vec<_> = {
             let mut state = self.lock();
             if std::mem::replace(&mut state.background_cancelled, true) {
                 return;
             }
-            let background = state.children.iter().filter(|(_, child)| child.role == Role::Background);
-            background.map(|(_, child)| Arc::clone(&child.node)).collect()
+            let mut dismissed = Vec::new();
+            let mut needed = 0;
+            for (_, child) in &mut state.children {
+                if child.role == Role::Foreground {
+                    child.role = Role::Background;
+                }
+                match child.role {
+                    Role::Background => dismissed.push(Arc::clone(&child.node)),
+                    _ => needed += 1,
+                }
+            }
+            state.foreground = needed;
+            dismissed
         };
         // Those that wait for a turn come first: the end of another must not start them.
-        let (waiting, running): (Vec<_>, Vec<_>) = background.into_iter().partition(|child| child.waits());
+        let (waiting, running): (Vec<_>, Vec<_>) = dismissed.into_iter().partition(|child| child.waits());
         for child in waiting.into_iter().chain(running) {
             child.cancel(Cause::Task { at: None });
         }

@@ -238,7 +238,7 @@ impl Node {
 
     /// The body or a child was unwound: the rest of the scope sees a cancel from now on (rule T4), a soft one if that
     /// is all that was seen.
-    pub(crate) fn cut(&self, softly: bool, look: &mut Look) {
+    pub(super) fn cut(&self, softly: bool, look: &mut Look) {
         let flag = if softly { SOFT_CUT } else { CUT };
         let first = self.raise(flag) & (flag | CUT) == 0;
         // Where the cancel is visible without this flag, whoever made it visible has woken all below, or will: else the

@@ -4,7 +4,7 @@
 #![deny(clippy::all, clippy::pedantic)]
 #![forbid(unsafe_code)]
 
-use scope_runtime::{Cancelled, cancel_scope, scope, shield, spawn};
+use scope_runtime::{Cancelled, cancel_scope, fork, race, scope, shield, spawn, try_join};
 
 #[cancel_scope]
 async fn empty() {}
@@ -24,6 +24,25 @@ async fn endless(rounds: u32) -> Result<(), Cancelled> {
         }
         tokio::task::yield_now().await;
     }
+}
+
+#[cancel_scope]
+async fn forks(words: &[&str], mut total: usize) -> Result<usize, Cancelled> {
+    let lengths: Vec<_> = words.iter().map(|word| fork!(async { word.len() })).collect();
+    fork!(background, async { loop { tokio::task::yield_now().await } });
+    fork!(async { if words.is_empty() { return; } });
+    for length in lengths {
+        total += length.await?;
+    }
+    Ok(total)
+}
+
+async fn races(words: &[&str]) -> Result<usize, Cancelled> {
+    race!(async {}, async {});
+    race!(async { if words.is_empty() { return; } });
+    let won = race!(async { words.len() }, spawn!(name = "seven", async { 7 }));
+    let (first, second) = try_join!(spawn!(async { Ok::<_, Cancelled>(1) }), async { Ok(won) })?;
+    Ok(first + second)
 }
 
 async fn blocks() -> Result<u32, Cancelled> {
@@ -57,5 +76,7 @@ fn main() {
         assert_eq!(diverges().await, 5);
         endless(2).await.unwrap();
         assert_eq!(blocks().await.unwrap(), 5);
+        assert_eq!(forks(&["a", "bc"], 1).await.unwrap(), 4);
+        assert_eq!(races(&["a", "bc"]).await.unwrap(), 3);
     });
 }

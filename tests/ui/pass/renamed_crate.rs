@@ -11,13 +11,16 @@ mod reexport {
 #[cancel::cancel_scope(timeout = 1s, crate = crate::cancel)]
 async fn by_name() -> Result<u32, cancel::Cancelled> {
     let child = cancel::spawn!(async { 1 });
-    cancel::scope!({ cancel::shield!({ child.await? }) })
+    let zero = cancel::fork!(async { 0 });
+    let won = cancel::race!(cancel::spawn!(async { 0 }), async { zero.await.unwrap() });
+    let joined = cancel::try_join!(cancel::spawn!(async { Ok::<_, cancel::Cancelled>(0) }))?;
+    cancel::scope!({ cancel::shield!({ child.await? }) }).map(|one| one + won + joined.0)
 }
 
 #[reexport::scopes::cancel_scope(timeout = 1s, crate = crate::reexport::scopes)]
 async fn by_path() -> Result<u32, reexport::scopes::Cancelled> {
     let child = reexport::scopes::spawn!(async { 1 });
-    reexport::scopes::scope!({ child.await? })
+    reexport::scopes::scope!({ reexport::scopes::race!(reexport::scopes::spawn!(child))? })
 }
 
 fn main() {

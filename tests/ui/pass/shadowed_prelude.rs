@@ -2,7 +2,7 @@
 #![deny(warnings)]
 #![allow(dead_code, unused_macros, non_camel_case_types, non_snake_case, non_upper_case_globals)]
 
-use scope_runtime::{cancel_scope, scope, shield, spawn};
+use scope_runtime::{cancel_scope, fork, race, scope, shield, spawn, try_join};
 
 struct Option;
 struct Result;
@@ -55,6 +55,10 @@ async fn function(n: i32) -> ::std::io::Result<i32> {
             shield!({ other.await? })
         });
     }
+    let forked = fork!(name = "forked", async { ::std::io::Result::Ok(n) });
+    sum += race!(forked, async { ::std::future::pending().await })? - n;
+    let (one, two) = try_join!(spawn!(async { ::std::io::Result::Ok(1) }), async { ::std::result::Result::Ok(2) })?;
+    sum += race!(spawn!(async { 0 }), async { one + two }) * 0;
     let nested = scope!({ scope!({ spawn!(async { 1 }).await? })? })?;
     ::std::result::Result::Ok(sum + child.await? + nested + n)
 }
