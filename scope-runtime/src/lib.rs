@@ -790,7 +790,6 @@ macro_rules! detach {
     };
 }
 
-/// The code of the pages is compiled and run by the tests.
 /// Starts a child that runs concurrently inside the host task: `fork!(future)`, a [`Task`].
 ///
 /// It is a child of the block that it is written in, `scope!`, `shield!` or a `#[cancel_scope]` function, like one from
@@ -804,6 +803,7 @@ macro_rules! detach {
 /// | `fork!(future)` | |
 /// | `fork!(name = "fetch", future)` | the name that errors and reports show |
 /// | `fork!(background, future)` | the boundary does not wait for it, but cancels it at the end (rule F8) |
+/// | `fork!(skip_if_cancelled, future)` | does not start if the scope is cancelled already: looked at here, and at its first poll |
 ///
 /// In loops and closures of the body it starts one fork each time. A fork that is started is polled in the same pass
 /// (rule D1). What a local of the *body* owns it can't borrow; move that into it: `async move { … }`.
@@ -980,6 +980,7 @@ macro_rules! try_join {
     ($($t:tt)*) => { $crate::__private::macros::__try_join! { [$crate] $($t)* } };
 }
 
+/// The code of the pages is compiled and run by the tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]

@@ -520,14 +520,18 @@ pin_project! {
 /// Whether a child runs at all.
 enum Start {
     Run,
-    /// `skip_if_cancelled`: to be decided at the first poll.
+    /// `skip_if_cancelled`: to be decided at the first poll, too.
     Look,
     /// A cancel came before. It ends in its task all the same: the user's destructors are not run by whoever cancels.
     Never(Option<Cancelled>),
     /// It is ending so.
     Skipped,
     /// It waits for its turn in the host task (rule F6).
-    Wait(Arc<Turn>),
+    Wait {
+        turn: Arc<Turn>,
+        /// `skip_if_cancelled`: to be decided again behind that.
+        look: bool,
+    },
 }
 
 impl From<Go> for Start {
@@ -614,9 +618,11 @@ impl<F: Future, T, K: Keep> Future for ChildTask<F, T, K> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let (node, scope) = (&this.end.shared.node, &this.end.scope);
-        if let Start::Wait(turn) = this.start {
-            let go = ready!(turn.poll(cx));
-            *this.start = go.into();
+        if let Start::Wait { turn, look } = this.start {
+            *this.start = match ready!(turn.poll(cx)) {
+                Go::Run if *look => Start::Look,
+                go => go.into(),
+            };
         }
         if matches!(this.start, Start::Look) {
             *this.start = node.look_before_start(&mut Look::new()).into();
@@ -755,10 +761,14 @@ pub(crate) fn host<F: Future, T, K: Keep>(
     keep: K,
 ) -> Result<(Task<T>, ChildTask<F, T, K>), Closed<F>> {
     let (task, mut child, waits) = child_of(scope, child, convert, keep, Home::Host)?;
+    let node = &child.end.shared.node;
+    let look = matches!(child.start, Start::Look);
     if waits {
         let turn = Arc::new(Turn::default());
-        child.start = Start::Wait(Arc::clone(&turn));
-        scope.wait_for_turn(child.end.key(), &child.end.shared.node, Box::new(turn));
+        child.start = Start::Wait { turn: Arc::clone(&turn), look };
+        scope.wait_for_turn(child.end.key(), node, Box::new(turn));
+    } else if look && let go @ Go::Never(_) = node.look_before_start(&mut Look::new()) {
+        child.start = go.into();
     }
     Ok((task, child))
 }

@@ -15,6 +15,7 @@ mod links;
 mod misuse;
 mod mixes;
 mod policies;
+mod policies_of_others;
 mod races;
 mod report;
 mod robustness;

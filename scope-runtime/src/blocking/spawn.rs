@@ -1,6 +1,7 @@
 //! Children on threads of their own: `spawn_blocking!` (rules F1-F4, F9, Y1, Y2).
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
@@ -11,10 +12,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::boundary::{self, Body};
 use super::clock::{self, Inherited};
-use crate::boundary::NeverErr;
+use crate::boundary::{Left, NeverErr};
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::drop_quietly;
-use crate::context::Frame;
+use crate::context::{self, Frame};
 use crate::failure::Failure;
 use crate::policy::Policy;
 use crate::private::Return;
@@ -157,7 +158,10 @@ where
         scope.wait_for_turn(key, &runner.node, Box::new(Arc::clone(&turn)));
         turn
     });
-    let started = thread_named(&runner.node).spawn_scoped(threads, move || runner.run(turn.as_deref()));
+    let thread = thread_named(&runner.node);
+    let node = Arc::clone(&runner.node);
+    let go = move || turn.map_or(Go::Run, |turn| wait_for(&turn, &node));
+    let started = thread.spawn_scoped(threads, move || runner.run(go));
     drop(started.expect("a thread can be started"));
     task
 }
@@ -196,45 +200,43 @@ impl<F, O, T> Runner<F, O, T> {
     {
         let thread = thread_named(&self.node);
         let runtime = self.runtime.clone();
-        let run = move || match go {
-            Go::Run => self.run(None),
-            Go::Never(foreign) => self.refuse(foreign),
-        };
+        let run = move || self.run(|| go);
         match runtime {
             Some(runtime) => drop(runtime.spawn_blocking(run)),
             None => drop(thread.spawn(run).expect("a thread can be started")),
         }
     }
 
-    fn run(self, turn: Option<&Turn>)
+    /// `go` decides, in the frame of the child, whether it runs at all.
+    fn run(mut self, go: impl FnOnce() -> Go)
     where
         F: FnOnce() -> O,
     {
-        let mut this = self;
-        let clock = this.clock.take();
-        let in_thread = || {
-            let go = turn.map_or(Ok(Go::Run), |turn| super::wait(std::future::poll_fn(|cx| turn.poll(cx))));
-            match go {
-                Ok(Go::Never(foreign)) => this.refuse(foreign),
-                // Outside of every scope, as it is here, a wait is not cancelled.
-                Ok(Go::Run) | Err(_) => this.run_closure(),
-            }
-        };
-        match &clock {
-            Some(clock) => clock.run(in_thread),
-            None => in_thread(),
+        match self.clock.take() {
+            Some(clock) => clock.run(|| self.run_by_the_clock(go)),
+            None => self.run_by_the_clock(go),
         }
     }
 
-    fn run_closure(self)
+    fn run_by_the_clock(self, go: impl FnOnce() -> Go)
     where
         F: FnOnce() -> O,
     {
         let Self { closure, convert, supervised, scope, node, custody, clock: _, runtime, turn: _ } = self;
         let _entered = runtime.as_ref().map(Handle::enter);
         let custody = &custody.custody;
+        let mut refused = None;
         // A failure is one the moment it is known, before the child's cleanup runs (rule F3).
         let body = || {
+            if let Go::Never(foreign) = go() {
+                refused = Some(match foreign {
+                    Some(foreign) => (Cancelled::new(node.who(), Cause::Parent(foreign)), false),
+                    None => (node.cancelled_error(&mut Look::new()), true),
+                });
+                // What it holds is cleaned up as if it had run.
+                drop(closure);
+                return Body::Finished;
+            }
             let output = match supervised {
                 // A panic stays the child's own, and its boundary keeps it.
                 true => convert(closure()),
@@ -250,26 +252,23 @@ impl<F, O, T> Runner<F, O, T> {
             };
             Body::Value(outcome_of(output, &InFailure, custody.keeper(&scope), &node))
         };
-        let left = boundary::run(Frame::rooted(Arc::clone(&node)), body, NeverErr);
-        let (result, untaken, end) = result_of(left, &node, custody.keeper(&scope), supervised, true);
+        let mut left = boundary::run(Frame::rooted(Arc::clone(&node)), body, NeverErr);
+        let begun = refused.is_none();
+        if let (Some((error, own)), false) = (refused, matches!(left, Left::Panicked(_))) {
+            left = Left::Cancelled { error, own };
+        }
+        let (result, untaken, end) = result_of(left, &node, custody.keeper(&scope), supervised, begun);
         custody.end(result, untaken, end);
     }
+}
 
-    /// A cancel came before its turn: it never starts (rule F6).
-    fn refuse(self, foreign: Option<Cancelled>) {
-        let Self { node, custody, .. } = self;
-        let mut look = Look::new();
-        let (error, origin) = match foreign {
-            Some(foreign) => (Cancelled::new(node.who(), Cause::Parent(foreign)), Origin::Outer),
-            None => (node.cancelled_error(&mut look), Origin::Own),
-        };
-        // What has not begun is no loss while the cancel is only soft (rule G1).
-        let end = match ChildEnd::of(origin, &node) {
-            ChildEnd::SoftlyLost => ChildEnd::Settled,
-            end => end,
-        };
-        custody.custody.end(Err(error), None, end);
-    }
+/// Waits for the turn of a child in its frame: so the deadlines that it sees end the waiting, too (rule Y3).
+fn wait_for(turn: &Turn, child: &Node) -> Go {
+    super::wait(poll_fn(|cx| turn.poll(cx))).unwrap_or_else(|_| {
+        // Whoever cancels refuses the child; it may be on the way.
+        child.refuse_if_cancelled(&mut Look::new());
+        context::outside(|| super::wait(poll_fn(|cx| turn.poll(cx)))).expect("nothing cancels it there")
+    })
 }
 
 /// Lost if its child is lost: if the runtime shuts down before the thread begins.

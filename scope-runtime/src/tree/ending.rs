@@ -367,6 +367,7 @@ impl Node {
         if lost {
             self.cut(end == ChildEnd::SoftlyLost, &mut look);
         }
+        child.node.wait_no_longer();
         drop(child);
         if slot_is_free {
             self.start_waiting(&mut look);

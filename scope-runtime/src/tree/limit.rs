@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Look, Node, WAITING};
+use super::{Look, Node, State, WAITING};
 use crate::cause::{Cancelled, Cause};
 
 /// What a child is told when its waiting ends.
@@ -36,10 +36,14 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Ends the waiting because of a cancel.
     pub(super) fn refuse(self, foreign: Option<Cancelled>) {
+        self.leave_queue().start(Go::Never(foreign));
+    }
+
+    fn leave_queue(self) -> Box<dyn Starter> {
         let Self { starter, scope, order } = self;
         let place = scope.lock().limit.as_mut().and_then(|limit| limit.queue.remove(&order));
         drop(place);
-        starter.start(Go::Never(foreign));
+        starter
     }
 }
 
@@ -83,6 +87,19 @@ impl Limit {
     }
 }
 
+impl State {
+    /// The child takes a slot, unless it has ended meanwhile: the future of a fork can be dropped at any time.
+    fn give_slot(&mut self, key: usize, node: &Arc<Node>) {
+        if let Some(child) = self.children.get_mut(key)
+            && Arc::ptr_eq(&child.node, node)
+            && let Some(limit) = &mut self.limit
+        {
+            child.holds_slot = true;
+            limit.running += 1;
+        }
+    }
+}
+
 impl Node {
     /// Lets a child that was admitted under `key` wait for its turn in this scope.
     pub(crate) fn wait_for_turn(self: &Arc<Self>, key: usize, child: &Arc<Self>, starter: Box<dyn Starter>) {
@@ -107,11 +124,7 @@ impl Node {
             if let Some(Waiting { starter, .. }) = child.take_waiting().map(|waiting| *waiting) {
                 let go = child.look_before_start(look);
                 if matches!(go, Go::Run) {
-                    let mut state = self.lock();
-                    state.children[key].holds_slot = true;
-                    if let Some(limit) = &mut state.limit {
-                        limit.running += 1;
-                    }
+                    self.lock().give_slot(key, &child);
                 }
                 starter.start(go);
             }
@@ -133,7 +146,7 @@ impl Node {
     }
 
     /// Ends the waiting of this child if a cancel is visible to it.
-    pub(super) fn refuse_if_cancelled(&self, look: &mut Look) {
+    pub(crate) fn refuse_if_cancelled(&self, look: &mut Look) {
         if self.has(WAITING)
             && let Go::Never(foreign) = self.look_before_start(look)
             && let Some(waiting) = self.take_waiting()
@@ -144,6 +157,15 @@ impl Node {
 
     pub(super) fn waits(&self) -> bool {
         self.has(WAITING)
+    }
+
+    /// This child has ended: if that was before its turn, nobody is to be started any more.
+    pub(super) fn wait_no_longer(&self) {
+        if self.waits()
+            && let Some(waiting) = self.take_waiting()
+        {
+            drop(waiting.leave_queue());
+        }
     }
 
     fn take_waiting(&self) -> Option<Box<Waiting>> {
