@@ -833,3 +833,61 @@ async fn races_nest() {
     assert_eq!((won, log.ms()), (3, 20));
     log.expect_unordered(&["20 c done", "20 c gone", "20 a gone", "20 b gone", "20 d gone"]);
 }
+
+// --- G1: arms that ask ------------------------------------------------------------------------------------------------
+
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+struct Stopped(#[from] Cancelled);
+
+#[tokio::test(start_paused = true)]
+async fn g1_an_arm_that_asks_unwinds_its_join_softly() {
+    async fn run(log: &Log) -> Result<(), Stopped> {
+        let cut = scope!(cooperative, timeout = 10ms, {
+            let _: ((), u8) = try_join!(
+                async {
+                    sleep(20).await;
+                    Ok(check()?)
+                },
+                async {
+                    // It does not ask, and is not dropped.
+                    arm(log, "the other", 50, Ok::<_, Stopped>(7)).await
+                },
+            )?;
+            unreachable!("one value is missing");
+        });
+        log.say("behind");
+        assert!(cut.unwrap_err().is_timeout());
+        Ok(())
+    }
+    let log = Log::new();
+    run(&log).await.unwrap();
+    log.expect(&["50 the other done", "50 the other gone", "50 behind"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_a_spawned_arm_that_asks_does_so_too() {
+    let cut = async {
+        let cut = scope!(cooperative, |s| {
+            s.cancel();
+            let both = try_join!(spawn!(async { Ok::<_, Stopped>(check()?) }), async { Ok::<_, Stopped>(7) });
+            drop(both);
+            unreachable!("one value is missing");
+        });
+        Ok::<_, Stopped>(cut.is_err())
+    };
+    assert!(cut.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn g1_in_a_race_an_arm_that_asks_has_lost() {
+    let cut = scope!(cooperative, |s| {
+        s.cancel();
+        let won = race!(async { Ok::<_, Stopped>(check().map(|()| 1)?) }, async {
+            sleep(10).await;
+            Ok(2)
+        });
+        won.unwrap()
+    });
+    assert_eq!(cut.unwrap(), 2);
+}
