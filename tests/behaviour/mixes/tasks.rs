@@ -173,7 +173,14 @@ pub(super) async fn open(options: Options, plan: Plan, place: &mut Place) -> Res
         }
         Form::Watched => {
             open!(
-                [timeout = timeout, grace = grace, limit = limit, bubble = bubble, token = token, cancel_on = after(cancel_on)]
+                [
+                    timeout = timeout,
+                    grace = grace,
+                    limit = limit,
+                    bubble = bubble,
+                    token = token,
+                    cancel_on = after(cancel_on)
+                ]
                 plan, inside
             )
         }
