@@ -321,6 +321,35 @@ async fn f5_an_abandoned_thread_of_a_supervised_scope_fails_nobody() {
     assert_eq!(handle.unwrap().suppressed(), []);
 }
 
+#[tokio::test]
+async fn f5_f9_a_panic_abandons_nobody_and_goes_to_the_handle() {
+    let value = scope!(supervise, {
+        let task = spawn_blocking!(abandon, || panic_quietly("loud"));
+        let cancelled = task.await.unwrap_err();
+        assert!(matches!(cancelled.cause(), Cause::TaskPanicked { .. }), "{cancelled}");
+        assert_eq!((text(cancelled.take_panic().unwrap()), root::count()), ("loud", 0));
+        "value"
+    });
+    assert_eq!(value.unwrap(), "value");
+}
+
+#[tokio::test]
+async fn f5_f9_nor_is_it_a_cancel_from_outside() {
+    // A cleanup is shielded: if the scope in it unwound for an outer cancel, it would never end (rule D4).
+    let (tx, rx) = oneshot::channel();
+    scope!({
+        defer(async move {
+            let value = scope!(supervise, {
+                spawn_blocking!(abandon, || panic_quietly("loud"));
+                "value"
+            });
+            tx.send(value.unwrap()).unwrap();
+        });
+    })
+    .unwrap();
+    assert_eq!(rx.await, Ok("value"));
+}
+
 // --- F5: threads of sync scopes ---------------------------------------------------------------------------------------
 
 #[test]

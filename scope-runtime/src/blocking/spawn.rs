@@ -334,7 +334,10 @@ impl<T> Custody<T> {
     /// Hands the child over to the root if it was cancelled.
     fn look(&self) {
         let mut look = Look::new();
-        if !self.node.sees_hard_cancel(&mut look) {
+        let outer = self.node.sees_outer_hard_cancel(&mut look);
+        let own = !outer && self.node.cancel_called(&mut look);
+        // A child that failed was cancelled by nobody: it has come to its end, and says so itself.
+        if !(outer || own && self.node.sees_hard_cancel(&mut look)) {
             return;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -345,7 +348,6 @@ impl<T> Custody<T> {
         let Held::Scope(mut ending) = std::mem::replace(&mut *state, root) else { return };
         drop(state);
         event::adopted(&self.node, "root");
-        let own = self.node.cancel_called(&mut look) && !self.node.sees_outer_hard_cancel(&mut look);
         let error = self.node.cancelled_error(&mut look);
         ending.end(Err(error), None, ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, &self.node));
     }
