@@ -36,6 +36,10 @@ const VIRTUAL_LIMIT: Duration = Duration::from_secs(1_000);
 /// Real time after which a program counts as hung: one that spins doesn't let virtual time pass.
 const REAL_LIMIT: Duration = Duration::from_secs(10);
 
+/// The stack of a program, in bytes: forks and races are polled inside the poll of their scope, so
+/// that a deep program nests deep, and a debug build's frames are large.
+const STACK: usize = 64 << 20;
+
 /// How a program is turned into futures. The trace must be the same in all ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -107,10 +111,11 @@ impl fmt::Display for Broken {
 pub fn run(program: &Arc<Program>, way: Way) -> Result<Trace, Broken> {
     let (done, ended) = sync::mpsc::channel();
     let program = Arc::clone(program);
-    let thread = thread::spawn(move || {
+    let thread = thread::Builder::new().stack_size(STACK).spawn(move || {
         // The receiver is gone only if the time was up.
         let _ = done.send(run_here(&program, way));
     });
+    let thread = thread.expect("the system has room for a thread");
     match ended.recv_timeout(REAL_LIMIT) {
         Ok(result) => result,
         // A thread can't be stopped: it spins until the process ends.
