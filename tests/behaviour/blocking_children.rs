@@ -380,7 +380,7 @@ async fn y1_a_deadline_of_the_async_scope_wakes_its_blocking_children() {
     #[cancel_scope(timeout = "20ms")]
     async fn work() -> Result<(), Error> {
         let task = spawn_blocking!(|| {
-            blocking_scope!(timeout = 1h, { blocking::sleep(FOR_EVER)? })?;
+            blocking_scope!(timeout = Duration::from_secs(3600), { blocking::sleep(FOR_EVER)? })?;
             Ok::<_, Error>(())
         });
         task.await?;

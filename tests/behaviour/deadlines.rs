@@ -228,7 +228,7 @@ async fn l2_the_nearest_deadline_cuts_and_its_scope_absorbs() {
     let log = Log::new();
     scope!(timeout = 100ms, {
         let middle = scope!(timeout = 40ms, name = "middle", {
-            let _ = scope!(timeout = 70ms, {
+            let _ = scope!(timeout = ms(70), {
                 let _end = log.guard("inner gone");
                 sleep(200).await;
             });
@@ -270,7 +270,7 @@ async fn l2_a_child_task_has_the_deadline_of_its_scope() {
             assert_eq!(remaining(), Some(ms(50)));
             assert_eq!(effective_deadline(), Some(child.at(50)));
             let _end = child.guard("child gone");
-            let _ = scope!(timeout = 80ms, {
+            let _ = scope!(timeout = ms(80), {
                 assert_eq!(remaining(), Some(ms(50)));
                 sleep(100).await;
             });

@@ -570,7 +570,10 @@ async fn l5_timers_of_scopes_inside_arms_work() {
         race!(
             async { fail_after(ms(30), pending::<()>()).await.map_err(|_| "first") },
             async { scope!(timeout = 10ms, { pending::<()>().await }).map_err(|_| "second") },
-            async { scope!(timeout = 1m, { pending::<()>().await }).map_err(|_| "third") },
+            async {
+                scope!(timeout = std::time::Duration::from_secs(60), { pending::<()>().await })
+                    .map_err(|_| "third")
+            },
         )
     });
     // All but one have failed by the time the deadline cuts the race.

@@ -1,7 +1,7 @@
 //! `scope!`, `blocking_scope!` and `shield!`.
 
-use super::misuse;
 use super::values::{self, Values};
+use super::{misuse, timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::model::{Block, BlockKind, Body, Form, Site, SiteKind};
 use crate::options::Place;
@@ -66,6 +66,7 @@ pub(crate) fn block(
     }
     attributes(&braced.attributes, diagnostics);
     let mut statements = braced.statements;
+    timeouts::judge(&values.settings, binding.is_some(), &statements, called, diagnostics);
     let (facts, misuses) = rewrite::body(&mut statements, around, diagnostics);
     misuse::judge(misuses, called, diagnostics);
 

@@ -1,8 +1,8 @@
 //! `#[cancel_scope]`
 
-use super::misuse;
 use super::options::unwatched;
 use super::values::{self, Values};
+use super::{misuse, timeouts};
 use crate::diagnostics::Diagnostics;
 use crate::model::{Body, Fallback, Function, Runtime, Setting, Side, Site, SiteKind};
 use crate::options::{Key, Place};
@@ -62,6 +62,7 @@ pub(crate) fn function(
     let body = item::body(&mut item, shape)?;
     let braces = body.brace_token.span.join();
     let mut statements = mem::take(&mut body.stmts);
+    timeouts::judge(&settings, binding.is_some(), &statements, Place::Attribute.called(), diagnostics);
     let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Final, side };
     let (facts, misuses) = rewrite::body(&mut statements, &around, diagnostics);
     misuse::judge(misuses, Place::Attribute.called(), diagnostics);

@@ -11,6 +11,7 @@ mod race;
 mod spawn;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod values;
 
 pub(crate) use block::block;

@@ -12,7 +12,7 @@ fn tokens(code: &str) -> TokenStream {
     code.parse().unwrap()
 }
 
-fn block(kind: BlockKind, code: &str) -> Vec<String> {
+pub(super) fn block(kind: BlockKind, code: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let written = parse::block::block(tokens(code), place, &mut diagnostics);
@@ -23,7 +23,7 @@ fn block(kind: BlockKind, code: &str) -> Vec<String> {
     diagnostics.messages()
 }
 
-fn attribute(arguments: &str, item: &str) -> Vec<String> {
+pub(super) fn attribute(arguments: &str, item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let arguments = parse::list::list(tokens(arguments), &mut diagnostics);
     check::function(arguments, parse::item::item(tokens(item)), &mut diagnostics);
