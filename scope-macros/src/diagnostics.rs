@@ -1,16 +1,46 @@
 //! Collects every mistake of one invocation with its place, so that all of them are reported at once.
 
+use crate::model::Runtime;
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
+use quote::{ToTokens, quote, quote_spanned};
 use std::fmt::Display;
+use syn::{Expr, Macro, MacroDelimiter, token};
 
 /// The mistakes found so far.
-#[derive(Default)]
 pub(crate) struct Diagnostics {
+    /// Where the macro is that hands code on to the compiler.
+    runtime: Runtime,
     errors: Vec<syn::Error>,
+    /// Those that are told by the code that stands in the place of what is missing.
+    in_place: Vec<syn::Error>,
+}
+
+impl Default for Diagnostics {
+    fn default() -> Self {
+        Self::new(Runtime(quote!(::scope_runtime)))
+    }
 }
 
 impl Diagnostics {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        Diagnostics { runtime, errors: Vec::new(), in_place: Vec::new() }
+    }
+
+    /// The runtime goes by another name here.
+    pub(crate) fn speak_of(&mut self, runtime: Runtime) {
+        self.runtime = runtime;
+    }
+
+    /// For an attempt that may come to nothing.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.runtime.clone())
+    }
+
+    pub(crate) fn take_over(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.in_place.extend(other.in_place);
+    }
+
     /// Reports a mistake at one token.
     pub(crate) fn at(&mut self, span: Span, message: impl Display) {
         self.errors.push(syn::Error::new(span, message));
@@ -19,6 +49,31 @@ impl Diagnostics {
     /// Reports a mistake that covers several tokens.
     pub(crate) fn on(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.errors.push(syn::Error::new_spanned(tokens, message));
+    }
+
+    /// Reports that something is missing, by an expression to be put in its place: it fits everywhere.
+    pub(crate) fn missing(&mut self, span: Span, message: impl Display) -> Expr {
+        let error = syn::Error::new(span, message);
+        let told = error.to_compile_error();
+        self.in_place.push(error);
+        Expr::Verbatim(quote_spanned!(Span::mixed_site()=> { #told }))
+    }
+
+    /// Code that can't be read, in a macro that hands it on. The compiler says what is wrong with it.
+    pub(crate) fn unread(&mut self, code: TokenStream) -> Macro {
+        let (runtime, at) = (&self.runtime.0, Span::mixed_site());
+        let segment = |name| syn::PathSegment::from(syn::Ident::new(name, at));
+        let mut path = syn::Path { leading_colon: None, segments: [segment("scope")].into_iter().collect() };
+        if let Ok(library) = syn::parse2::<syn::Path>(runtime.clone()) {
+            path = library;
+            path.segments.push(segment("scope"));
+        }
+        Macro {
+            path,
+            bang_token: token::Not(at),
+            delimiter: MacroDelimiter::Brace(token::Brace(at)),
+            tokens: quote_spanned!(at=> @expanded #code),
+        }
     }
 
     /// Reports code that is no Rust, in the parser's words.
@@ -37,7 +92,8 @@ impl Diagnostics {
 
     #[cfg(test)]
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.errors.iter().flat_map(|error| error.into_iter().map(|error| error.to_string())).collect()
+        let errors = self.errors.iter().chain(&self.in_place);
+        errors.flat_map(|error| error.into_iter().map(|error| error.to_string())).collect()
     }
 }
 

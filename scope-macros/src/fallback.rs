@@ -30,8 +30,7 @@ pub(crate) fn expression(expanded: Option<TokenStream>, diagnostics: Diagnostics
 }
 
 /// A future that can't be spawned is still checked.
-pub(crate) fn future(future: Option<Box<Expr>>, diagnostics: Diagnostics) -> TokenStream {
+pub(crate) fn future(future: Box<Expr>, diagnostics: Diagnostics) -> TokenStream {
     let errors = diagnostics.into_tokens();
-    let future = future.map(|future| quote_spanned!(Span::mixed_site()=> let _ = #future;));
-    quote_spanned!(Span::mixed_site()=> { #future #errors })
+    quote_spanned!(Span::mixed_site()=> { let _ = #future; #errors })
 }

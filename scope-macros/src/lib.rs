@@ -14,6 +14,8 @@ mod options;
 mod parse;
 mod pipeline;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 

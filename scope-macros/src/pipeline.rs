@@ -8,23 +8,22 @@ use proc_macro2::{Span, TokenStream};
 
 /// `scope!`, `blocking_scope!` and `shield!`
 pub(crate) fn block_macro(kind: BlockKind, input: TokenStream) -> TokenStream {
-    let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let (runtime, written) = parse::runtime(input);
+    let mut diagnostics = Diagnostics::new(runtime.clone());
     let (marked, written) = parse::block::side(written);
     let written = parse::block::block(written, place, &mut diagnostics);
     let side = kind.side().or(marked).unwrap_or(Side::Async);
     let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed, side };
-    let expanded = check::block(written, kind, place, &around, &mut diagnostics)
-        .map(|model| expand::block(&model, Span::mixed_site()));
-    fallback::expression(expanded, diagnostics)
+    let model = check::block(written, kind, place, &around, &mut diagnostics);
+    fallback::expression(Some(expand::block(&model, Span::mixed_site())), diagnostics)
 }
 
 /// `spawn!` and `spawn_blocking!`
 pub(crate) fn spawn_macro(kind: SpawnKind, input: TokenStream) -> TokenStream {
-    let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let (runtime, written) = parse::runtime(input);
+    let mut diagnostics = Diagnostics::new(runtime.clone());
     let (around, written) = parse::spawn::around(written);
     let written = parse::spawn::spawn(written, &mut diagnostics);
     match check::spawn(kind, runtime, around, written, place, &mut diagnostics) {
@@ -35,9 +34,9 @@ pub(crate) fn spawn_macro(kind: SpawnKind, input: TokenStream) -> TokenStream {
 
 /// `fork!`
 pub(crate) fn fork_macro(input: TokenStream) -> TokenStream {
-    let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
     let (runtime, written) = parse::runtime(input);
+    let mut diagnostics = Diagnostics::new(runtime.clone());
     let (around, written) = parse::spawn::around(written);
     let written = parse::spawn::spawn(written, &mut diagnostics);
     match check::fork(runtime, around, written, place, &mut diagnostics) {
@@ -48,10 +47,10 @@ pub(crate) fn fork_macro(input: TokenStream) -> TokenStream {
 
 /// `race!` and `try_join!`
 pub(crate) fn race_macro(kind: RaceKind, input: TokenStream) -> TokenStream {
-    let mut diagnostics = Diagnostics::default();
     let (runtime, written) = parse::runtime(input);
-    let expanded = parse::race::arms(written, &mut diagnostics)
-        .and_then(|arms| check::race(kind, runtime, arms, Span::call_site(), &mut diagnostics))
+    let mut diagnostics = Diagnostics::new(runtime.clone());
+    let arms = parse::race::arms(written, &mut diagnostics);
+    let expanded = check::race(kind, runtime, arms, Span::call_site(), &mut diagnostics)
         .map(|model| expand::race(&model));
     fallback::expression(expanded, diagnostics)
 }
@@ -60,7 +59,10 @@ pub(crate) fn race_macro(kind: RaceKind, input: TokenStream) -> TokenStream {
 pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
     let arguments = parse::list::list(arguments, &mut diagnostics);
-    let read = parse::item::item(item.clone());
+    if let Some(path) = check::named_runtime(&arguments) {
+        diagnostics.speak_of(path);
+    }
+    let read = parse::item::item(item.clone(), &mut diagnostics);
     match check::function(arguments, read, &mut diagnostics) {
         Some(served) => fallback::item(expand::function(served), diagnostics),
         None => fallback::unserved(item, diagnostics),

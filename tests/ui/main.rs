@@ -12,6 +12,7 @@ fn mistakes_are_told_and_the_rest_compiles() {
         "cancel_scope",
         "fork",
         "race",
+        "rustc",
         "scope",
         "shield",
         "spawn",

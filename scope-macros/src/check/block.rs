@@ -12,14 +12,14 @@ use proc_macro2::{Ident, Span};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Expr};
 
-/// Makes a model of a block that was written at `place`; without a readable body there is none.
+/// Makes a model of a block that was written at `place`.
 pub(crate) fn block(
     written: Vec<Element<RawBody>>,
     kind: BlockKind,
     place: Span,
     around: &Surroundings<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Block> {
+) -> Block {
     let called = kind.called();
     let mut given = Vec::new();
     let mut bodies = Vec::new();
@@ -31,13 +31,12 @@ pub(crate) fn block(
                 format!("`{}` stands behind the body; write the options first", option.name),
             ),
             Element::Subject(body) => bodies.push(body),
-            Element::Unreadable => bodies.push(RawBody::Unreadable),
         }
     }
     let mut bodies = bodies.into_iter();
     let first = bodies.next();
     for more in bodies {
-        diagnostics.at(span(&more).unwrap_or(place), format!("`{called}` has one body; join the two"));
+        diagnostics.at(span(&more), format!("`{called}` has one body; join the two"));
     }
     let values = match kind {
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
@@ -54,11 +53,10 @@ pub(crate) fn block(
         }
     };
     let (binding, braced) = match first {
-        Some(body) => body_of(body, called, diagnostics)?,
+        Some(body) => body_of(body, called, diagnostics),
         None => {
-            diagnostics
-                .at(place, format!("`{called}` has no body; write it last, in braces: `{called}({{ … }})`"));
-            return None;
+            let message = format!("`{called}` has no body; write it last, in braces: `{called}({{ … }})`");
+            (None, Braced::of(diagnostics.missing(place, message)))
         }
     };
     if let (BlockKind::Shield, Some(name)) = (kind, &binding) {
@@ -77,7 +75,7 @@ pub(crate) fn block(
         }
         BlockKind::Shield => (SiteKind::Shield, Form::Shield),
     };
-    Some(Block {
+    Block {
         runtime: around.runtime.clone(),
         side: around.side,
         site: Site { kind: site_kind, name: name.unwrap_or_default(), place },
@@ -85,21 +83,20 @@ pub(crate) fn block(
         body: Body { statements, braces: braced.braces, facts },
         level: around.level,
         inside: false,
-    })
-}
-
-fn span(body: &RawBody) -> Option<Span> {
-    match body {
-        RawBody::Plain(braced) => Some(braced.braces),
-        RawBody::Named(closure) => Some(closure.span()),
-        RawBody::Bare(expr) => Some(expr.span()),
-        RawBody::Unreadable => None,
     }
 }
 
-fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> Option<(Option<Ident>, Braced)> {
+fn span(body: &RawBody) -> Span {
     match body {
-        RawBody::Plain(braced) => Some((None, braced)),
+        RawBody::Plain(braced) => braced.braces,
+        RawBody::Named(closure) => closure.span(),
+        RawBody::Bare(expr) => expr.span(),
+    }
+}
+
+fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> (Option<Ident>, Braced) {
+    match body {
+        RawBody::Plain(braced) => (None, braced),
         RawBody::Named(closure) => {
             let binding = values::closure_binding(&closure, diagnostics);
             let keyword = closure
@@ -114,31 +111,30 @@ fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> Option
                 diagnostics.at(arrow.spans[0], "a body's type is that of its value; drop the return type");
             }
             match values::unwrapped(*closure.body) {
-                Expr::Block(block) if block.label.is_none() => Some((binding, Braced::from(block))),
+                Expr::Block(block) if block.label.is_none() => (binding, Braced::from(block)),
                 other => {
-                    diagnostics.on(other, "a body stands in braces; write `|s| { … }`");
-                    None
+                    diagnostics.on(&other, "a body stands in braces; write `|s| { … }`");
+                    (binding, Braced::of(other))
                 }
             }
         }
-        RawBody::Bare(expr) => bare_body(*expr, called, diagnostics).map(|braced| (None, braced)),
-        RawBody::Unreadable => None,
+        RawBody::Bare(expr) => (None, bare_body(*expr, called, diagnostics)),
     }
 }
 
 /// A body that is no block is a mistake; an async block has at least one.
-fn bare_body(expr: Expr, called: &str, diagnostics: &mut Diagnostics) -> Option<Braced> {
+fn bare_body(expr: Expr, called: &str, diagnostics: &mut Diagnostics) -> Braced {
     match expr {
         Expr::Async(block) => {
             let does = if called == BlockKind::BlockingScope.called() { "runs" } else { "awaits" };
             let message = format!("`{called}` {does} its body in place, like any block; drop `async`");
             diagnostics.at(block.async_token.span, message);
             let braces = block.block.brace_token.span.join();
-            Some(Braced { braces, attributes: block.attrs, statements: block.block.stmts })
+            Braced { braces, attributes: block.attrs, statements: block.block.stmts }
         }
         other => {
-            diagnostics.on(other, "a body stands in braces; write `{ … }`");
-            None
+            diagnostics.on(&other, "a body stands in braces; write `{ … }`");
+            Braced::of(other)
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::diagnostics::Diagnostics;
 use crate::model::{Body, Fallback, Function, Runtime, Setting, Side, Site, SiteKind};
 use crate::options::{Key, Place};
 use crate::parse::item::{self, RawItem, Shape};
-use crate::parse::list::{Element, Nothing};
+use crate::parse::list::{Element, Nothing, RawOption, Value};
 use crate::rewrite::{self, Boundary, Surroundings};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
@@ -29,10 +29,9 @@ pub(crate) fn function(
     item: RawItem,
     diagnostics: &mut Diagnostics,
 ) -> Option<Served> {
-    let arguments = arguments.into_iter().filter_map(|argument| match argument {
-        Element::Option(option) => Some(option),
+    let arguments = arguments.into_iter().map(|argument| match argument {
+        Element::Option(option) => option,
         Element::Subject(nothing) => match nothing {},
-        Element::Unreadable => None,
     });
     let Values { mut settings, name, fallback, binding, crate_path } =
         values::values(arguments.collect(), Place::Attribute, diagnostics);
@@ -78,6 +77,18 @@ pub(crate) fn function(
     let function =
         Function { runtime, side, site, settings, fallback, binding, owned, returns, returns_at, body };
     Some(Served { item, shape, function })
+}
+
+/// What the runtime is called, if that is said and can be read.
+pub(crate) fn named_runtime(arguments: &[Element<Nothing>]) -> Option<Runtime> {
+    arguments.iter().find_map(|argument| match argument {
+        Element::Option(RawOption { name, value: Value::Given(path), .. }) if name == Key::Crate.name() => {
+            syn::parse2::<syn::Path>(path.to_token_stream())
+                .ok()
+                .map(|path| Runtime(path.into_token_stream()))
+        }
+        _ => None,
+    })
 }
 
 /// Rejects what can't be a scope.

@@ -15,6 +15,6 @@ mod timeouts;
 mod values;
 
 pub(crate) use block::block;
-pub(crate) use function::{Served, function};
+pub(crate) use function::{Served, function, named_runtime};
 pub(crate) use race::race;
 pub(crate) use spawn::{fork, spawn};

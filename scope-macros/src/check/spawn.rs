@@ -19,7 +19,7 @@ pub(crate) fn spawn(
     written: Vec<Element<RawFuture>>,
     place: Span,
     diagnostics: &mut Diagnostics,
-) -> Result<Spawn, Option<Box<Expr>>> {
+) -> Result<Spawn, Box<Expr>> {
     let called = kind.called();
     let at = match kind {
         SpawnKind::Task if matches!(around, Around::Arm { .. }) => Place::Arm,
@@ -27,13 +27,12 @@ pub(crate) fn spawn(
         SpawnKind::Thread => Place::SpawnBlocking,
     };
     let Read { scope, names_scope, mut child } = read(written, at, place, diagnostics);
-    let abandon = child.as_ref().is_some_and(|child| child.abandon);
     let scope = match (scope, around) {
         (Some(scope), _) => Some(Into::Named(scope)),
         (None, _) if names_scope => None,
         (None, Around::Block(scope)) => Some(Into::Block(scope)),
         // Who may be left to the root borrows nothing.
-        (None, Around::Lending { scope, .. }) if abandon => Some(Into::Block(scope)),
+        (None, Around::Lending { scope, .. }) if child.abandon => Some(Into::Block(scope)),
         (None, Around::Lending { scope, threads }) => Some(Into::Lending { scope, threads }),
         (None, Around::Child(how)) => {
             diagnostics.at(place, nested(called, at, &how));
@@ -41,7 +40,7 @@ pub(crate) fn spawn(
         }
         (None, Around::Reported) => None,
         (None, Around::Arm { output, name }) => {
-            if let Some(child) = child.as_mut().filter(|child| child.site.name.is_empty()) {
+            if child.site.name.is_empty() {
                 child.site.name = name;
             }
             Some(Into::Race(output))
@@ -61,9 +60,9 @@ pub(crate) fn spawn(
             None
         }
     };
-    match (child, scope) {
-        (Some(child), Some(scope)) => Ok(Spawn { kind, runtime, scope, child }),
-        (child, _) => Err(child.map(|child| Box::new(child.subject))),
+    match scope {
+        Some(scope) => Ok(Spawn { kind, runtime, scope, child }),
+        None => Err(Box::new(child.subject)),
     }
 }
 
@@ -74,7 +73,7 @@ pub(crate) fn fork(
     written: Vec<Element<RawFuture>>,
     place: Span,
     diagnostics: &mut Diagnostics,
-) -> Result<Fork, Option<Box<Expr>>> {
+) -> Result<Fork, Box<Expr>> {
     let Read { scope: _, names_scope, child } = read(written, Place::Fork, place, diagnostics);
     let slot = match around {
         Around::Block(slot) => Some(slot),
@@ -93,9 +92,9 @@ pub(crate) fn fork(
             None
         }
     };
-    match (child, slot) {
-        (Some(child), Some(slot)) => Ok(Fork { runtime, slot, child }),
-        (child, _) => Err(child.map(|child| Box::new(child.subject))),
+    match slot {
+        Some(slot) => Ok(Fork { runtime, slot, child }),
+        None => Err(Box::new(child.subject)),
     }
 }
 
@@ -112,7 +111,7 @@ struct Read {
     scope: Option<Box<Expr>>,
     /// Also if it can't be read, or may not be named here.
     names_scope: bool,
-    child: Option<Child>,
+    child: Child,
 }
 
 fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &mut Diagnostics) -> Read {
@@ -127,13 +126,12 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
                 option.name.span(),
                 format!("`{}` stands behind the {subject}; write the options first", option.name),
             ),
-            Element::Subject(RawFuture(future)) => futures.push(Some(future)),
-            Element::Unreadable => futures.push(None),
+            Element::Subject(RawFuture(future)) => futures.push(future),
         }
     }
     let mut futures = futures.into_iter();
     let future = futures.next();
-    for more in futures.flatten() {
+    for more in futures {
         diagnostics
             .on(more, format!("`{called}` takes one {subject}; write another `{called}` for this one"));
     }
@@ -167,15 +165,15 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
             _ => {}
         }
     }
-    if future.is_none() {
-        diagnostics.at(place, format!("`{called}` has no {subject}; write `{called}({subject})`"));
-    }
+    let subject = future.unwrap_or_else(|| {
+        diagnostics.missing(place, format!("`{called}` has no {subject}; write `{called}({subject})`"))
+    });
     let (literal, name) = match name {
         Some(Name::Literal(text)) => (text, None),
         Some(Name::Computed(expr)) => (String::new(), Some(expr)),
         None => (String::new(), None),
     };
-    let child = future.flatten().map(|subject| Child {
+    let child = Child {
         site: Site { kind: SiteKind::Task, name: literal, place },
         name,
         background,
@@ -183,6 +181,6 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
         abandon,
         endless: rewrite::is_endless(&subject),
         subject,
-    });
+    };
     Read { scope, names_scope, child }
 }

@@ -26,7 +26,8 @@ pub(super) fn block(kind: BlockKind, code: &str) -> Vec<String> {
 pub(super) fn attribute(arguments: &str, item: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let arguments = parse::list::list(tokens(arguments), &mut diagnostics);
-    check::function(arguments, parse::item::item(tokens(item)), &mut diagnostics);
+    let item = parse::item::item(tokens(item), &mut diagnostics);
+    check::function(arguments, item, &mut diagnostics);
     diagnostics.messages()
 }
 
@@ -50,7 +51,7 @@ fn fork(code: &str) -> Vec<String> {
 
 fn race(code: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
-    let arms = parse::race::arms(tokens(code), &mut diagnostics).unwrap_or_default();
+    let arms = parse::race::arms(tokens(code), &mut diagnostics);
     let runtime = Runtime(quote!(rt));
     check::race(RaceKind::Race, runtime, arms, Span::call_site(), &mut diagnostics);
     diagnostics.messages()

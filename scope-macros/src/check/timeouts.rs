@@ -11,7 +11,7 @@ use crate::parse::block::RawBody;
 use crate::parse::list::{Element, RawOption, Value};
 use crate::parse::macros::Arguments;
 use crate::parse::spawn::RawFuture;
-use crate::parse::{block, spawn};
+use crate::parse::{self, block, spawn};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use std::time::Duration;
@@ -81,7 +81,6 @@ impl Search<'_> {
             match element {
                 Element::Option(option) => options.push(option),
                 Element::Subject(body) => bodies.push(body),
-                Element::Unreadable => {}
             }
         }
         for value in options.iter().filter_map(value) {
@@ -112,7 +111,7 @@ impl Search<'_> {
                     }
                     _ => continue,
                 },
-                RawBody::Bare(_) | RawBody::Unreadable => continue,
+                RawBody::Bare(_) => continue,
             };
             let outer = self.covered;
             self.covered = [outer, bound(&settings, named, statements)].into_iter().flatten().min();
@@ -164,6 +163,7 @@ impl<'ast> Visit<'ast> for Search<'_> {
     fn visit_macro(&mut self, mac: &'ast Macro) {
         let Some(name) = mac.path.segments.last().map(|name| name.ident.to_string()) else { return };
         match name.as_str() {
+            _ if parse::is_marked(&mac.tokens) => {}
             "scope" => self.scope(mac, Place::Scope),
             "blocking_scope" => self.scope(mac, Place::BlockingScope),
             "spawn" | "fork" | "spawn_blocking" => self.child(mac),

@@ -2,12 +2,14 @@
 
 use super::form;
 use super::list::{self, Element, Subject};
+use super::recover;
 use crate::diagnostics::Diagnostics;
 use crate::model::Side;
 use crate::options;
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
-use syn::parse::{ParseStream, Parser as _};
-use syn::{Attribute, Block, Expr, ExprBlock, ExprClosure, Stmt, Token};
+use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
+use syn::spanned::Spanned as _;
+use syn::{Attribute, Expr, ExprBlock, ExprClosure, Stmt, Token};
 
 pub(crate) enum RawBody {
     /// `{ … }`, or the macro's own braces.
@@ -16,14 +18,19 @@ pub(crate) enum RawBody {
     Named(Box<ExprClosure>),
     /// An expression that is no block, such as `async { … }` or `fetch()`.
     Bare(Box<Expr>),
-    /// Reported already.
-    Unreadable,
 }
 
 pub(crate) struct Braced {
     pub(crate) braces: Span,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) statements: Vec<Stmt>,
+}
+
+impl Braced {
+    /// The body that has this value.
+    pub(crate) fn of(value: Expr) -> Self {
+        Braced { braces: value.span(), attributes: Vec::new(), statements: vec![Stmt::Expr(value, None)] }
+    }
 }
 
 /// Takes off the `@blocking` that the walk over a sync function put in front of a `shield!`'s body.
@@ -47,13 +54,8 @@ pub(crate) fn block(
     if form::is_list(&trees) {
         return list::list(tokens, diagnostics);
     }
-    vec![Element::Subject(match braced(around).parse2(tokens) {
-        Ok(body) => RawBody::Plain(body),
-        Err(error) => {
-            diagnostics.syntax(error);
-            RawBody::Unreadable
-        }
-    })]
+    let end = trees.last().map_or(around, TokenTree::span);
+    vec![Element::Subject(RawBody::Plain(braced(tokens, around, end, diagnostics)))]
 }
 
 impl From<ExprBlock> for Braced {
@@ -66,11 +68,11 @@ impl From<ExprBlock> for Braced {
     }
 }
 
-fn braced(braces: Span) -> impl FnOnce(ParseStream<'_>) -> syn::Result<Braced> {
-    move |input| {
-        let attributes = input.call(Attribute::parse_inner)?;
-        Ok(Braced { braces, attributes, statements: input.call(Block::parse_within)? })
-    }
+/// The inside of braces, which end at `end`.
+fn braced(tokens: TokenStream, braces: Span, end: Span, diagnostics: &mut Diagnostics) -> Braced {
+    let parser = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_inner)?, input.parse()?));
+    let (attributes, code) = parser.parse2(tokens.clone()).unwrap_or((Vec::new(), tokens));
+    Braced { braces, attributes, statements: recover::statements(code, end, diagnostics) }
 }
 
 impl Subject for RawBody {
@@ -84,25 +86,49 @@ impl Subject for RawBody {
             || is_bare(input)
     }
 
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+    fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self {
         if let Some((TokenTree::Group(group), _)) = input.cursor().token_tree()
             && group.delimiter() == Delimiter::Brace
         {
-            input.parse::<TokenTree>()?;
-            let body = braced(group.span());
-            return body.parse2(group.stream()).map(RawBody::Plain);
+            let _body = input.parse::<TokenTree>();
+            return RawBody::Plain(braced(group.stream(), group.span(), group.span_close(), diagnostics));
         }
-        let mut expr: Expr = input.parse()?;
+        let mut expr = match named_without_braces(input, diagnostics) {
+            Some(closure) => Expr::Closure(closure),
+            None => list::expression(input, diagnostics),
+        };
         // A fragment of another macro comes in an invisible group.
         while let Expr::Group(group) = expr {
             expr = *group.expr;
         }
-        Ok(match expr {
+        match expr {
             Expr::Closure(closure) => RawBody::Named(Box::new(closure)),
             Expr::Block(block) if block.label.is_none() => RawBody::Plain(Braced::from(block)),
             other => RawBody::Bare(Box::new(other)),
-        })
+        }
     }
+}
+
+/// `|s|`, `|` or `|s| half.`, when the rest of the body is still to be typed.
+fn named_without_braces(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Option<ExprClosure> {
+    if !input.peek(Token![|]) || input.fork().parse::<Expr>().is_ok() {
+        return None;
+    }
+    let fork = input.fork();
+    let trees: Vec<TokenTree> = list::to_comma(&fork).into_iter().collect();
+    if matches!(trees.last(), Some(TokenTree::Group(body)) if body.delimiter() == Delimiter::Brace) {
+        return None;
+    }
+    let bar = |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == '|');
+    let (name, body) = match trees[1..].iter().position(bar) {
+        Some(second) => (&trees[1..=second], &trees[second + 2..]),
+        None => (&trees[1..], &[][..]),
+    };
+    let missing = diagnostics.missing(trees.last()?.span(), "a body stands in braces; write `|s| { … }`");
+    let body = recover::statements(body.iter().cloned().collect(), trees.last()?.span(), diagnostics);
+    let closure = syn::parse2(quote::quote!(|#(#name)*| { #(#body;)* #missing })).ok()?;
+    input.advance_to(&fork);
+    Some(closure)
 }
 
 /// Whether a call or the like stands at the end of the list, where the body should.

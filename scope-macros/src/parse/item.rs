@@ -1,6 +1,8 @@
 //! What an attribute stands on, and where the code in it is that becomes a scope.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use super::recover;
+use crate::diagnostics::Diagnostics;
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::{Block, Expr, ExprAsync, Item, ItemFn, Pat, Signature, Stmt, TraitItemFn, Type};
 
@@ -16,7 +18,7 @@ pub(crate) enum RawItem {
     Unreadable(syn::Error),
 }
 
-pub(crate) fn item(tokens: TokenStream) -> RawItem {
+pub(crate) fn item(tokens: TokenStream, diagnostics: &mut Diagnostics) -> RawItem {
     let error = match syn::parse2::<ItemFn>(tokens.clone()) {
         Ok(function) => return RawItem::Function(Box::new(function)),
         Err(error) => error,
@@ -24,7 +26,12 @@ pub(crate) fn item(tokens: TokenStream) -> RawItem {
     if let Ok(declared) = syn::parse2::<TraitItemFn>(tokens.clone()) {
         return RawItem::Declaration(Box::new(declared));
     }
-    let Ok(item) = syn::parse2::<Item>(tokens) else { return RawItem::Unreadable(error) };
+    let Ok(item) = syn::parse2::<Item>(tokens.clone()) else {
+        return match unfinished(tokens, diagnostics) {
+            Some(function) => RawItem::Function(Box::new(function)),
+            None => RawItem::Unreadable(error),
+        };
+    };
     let (called, keyword) = match &item {
         Item::Struct(item) => ("a struct", item.struct_token.span),
         Item::Enum(item) => ("an enum", item.enum_token.span),
@@ -40,6 +47,19 @@ pub(crate) fn item(tokens: TokenStream) -> RawItem {
         other => ("this item", other.span()),
     };
     RawItem::Other { called, keyword }
+}
+
+/// A function with a body that does not parse, as an editor sees it. The compiler parses it before it comes here.
+fn unfinished(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Option<ItemFn> {
+    let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
+    let Some(TokenTree::Group(body)) = trees.pop() else { return None };
+    let mut inside = diagnostics.another();
+    let statements = recover::statements(body.stream(), body.span_close(), &mut inside);
+    let mut mended = Group::new(body.delimiter(), quote::quote!(#(#statements)*));
+    mended.set_span(body.span());
+    let function = syn::parse2(quote::quote!(#(#trees)* #mended)).ok()?;
+    diagnostics.take_over(inside);
+    Some(function)
 }
 
 /// How a function holds the code that becomes a scope.

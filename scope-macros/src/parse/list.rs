@@ -1,5 +1,6 @@
 //! `name = value`, `name` and `in value`, separated by commas, before whatever the options are about.
 
+use super::recover;
 use crate::diagnostics::Diagnostics;
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -34,8 +35,6 @@ pub(crate) enum Value {
 pub(crate) enum Element<T> {
     Option(RawOption),
     Subject(T),
-    /// Something stands where the subject should, and was reported.
-    Unreadable,
 }
 
 /// What the options are about: a body, a future, or, in an attribute, nothing.
@@ -44,7 +43,8 @@ pub(crate) trait Subject: Sized {
     const EXPECTED: &str;
 
     fn peek(input: ParseStream<'_>) -> bool;
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self>;
+    /// Reads as much as belongs to it, at least one token.
+    fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self;
 }
 
 /// For attributes: options only.
@@ -57,8 +57,8 @@ impl Subject for Nothing {
         false
     }
 
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        Err(input.error(Self::EXPECTED))
+    fn read(_: ParseStream<'_>, _: &mut Diagnostics) -> Self {
+        unreachable!("nothing is there to be read")
     }
 }
 
@@ -85,16 +85,9 @@ fn element<T: Subject>(
     diagnostics: &mut Diagnostics,
 ) {
     if input.peek(Token![,]) {
-        diagnostics.at(input.span(), "nothing stands before this `,`; remove it");
+        diagnostics.at(input.span(), NOTHING_BEFORE);
     } else if T::peek(input) {
-        match T::parse(input) {
-            Ok(subject) => elements.push(Element::Subject(subject)),
-            Err(error) => {
-                diagnostics.syntax(error);
-                elements.push(Element::Unreadable);
-                skip_to_comma(input);
-            }
-        }
+        elements.push(Element::Subject(T::read(input, diagnostics)));
     } else if input.peek(Ident::peek_any) {
         elements.extend(option::<T>(input, diagnostics).map(Element::Option));
     } else {
@@ -103,7 +96,7 @@ fn element<T: Subject>(
             Err(_) => T::EXPECTED.to_owned(),
         };
         diagnostics.at(input.span(), message);
-        skip_to_comma(input);
+        let _skipped = to_comma(input);
     }
 }
 
@@ -124,7 +117,7 @@ fn separator(input: ParseStream<'_>, diagnostics: &mut Diagnostics) {
     };
     diagnostics.at(input.span(), format!("a `,` is missing; put one before {next}"));
     if !(input.peek(Ident::peek_any) || input.peek(syn::token::Brace) || input.peek(Token![|])) {
-        skip_to_comma(input);
+        let _skipped = to_comma(input);
         let _comma = input.parse::<Token![,]>();
     }
 }
@@ -143,7 +136,7 @@ fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> 
     }
     let message = format!("`{name}` takes its value with `=`; write `{name} = …`");
     diagnostics.at(input.span(), message);
-    skip_to_comma(input);
+    let _skipped = to_comma(input);
     Some(RawOption { name, equals: None, value: Value::Unreadable })
 }
 
@@ -175,16 +168,49 @@ fn value(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Value {
             input.advance_to(&short);
             Value::Given(Box::new(expr))
         }
-        Err(error) => {
-            diagnostics.syntax(error);
-            skip_to_comma(input);
-            Value::Unreadable
-        }
+        Err(_) => Value::Given(Box::new(recover::expression(to_comma(input), diagnostics))),
     }
 }
 
-fn skip_to_comma(input: ParseStream<'_>) {
+/// What stands in front of the next comma.
+pub(super) fn to_comma(input: ParseStream<'_>) -> TokenStream {
+    let mut before = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![,]) {
-        let _skipped = input.parse::<TokenTree>();
+        before.extend(input.parse::<TokenTree>());
+    }
+    before
+}
+
+/// An expression. One that does not parse goes up to the next comma.
+pub(super) fn expression(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Expr {
+    let fork = input.fork();
+    match fork.parse() {
+        Ok(expr) => {
+            input.advance_to(&fork);
+            expr
+        }
+        Err(_) => recover::expression(to_comma(input), diagnostics),
     }
 }
+
+/// Expressions without options.
+pub(super) fn expressions(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<Expr> {
+    let mut expressions = Vec::new();
+    let parser = |input: ParseStream<'_>| {
+        while !input.is_empty() {
+            if input.peek(Token![,]) {
+                diagnostics.at(input.span(), NOTHING_BEFORE);
+            } else {
+                expressions.push(expression(input, diagnostics));
+            }
+            separator(input, diagnostics);
+        }
+        Ok(())
+    };
+    if let Err(error) = parser.parse2(tokens) {
+        diagnostics.syntax(error);
+    }
+    expressions
+}
+
+const NOTHING_BEFORE: &str = "nothing stands before this `,`; remove it";

@@ -1,4 +1,5 @@
-//! Tokens to typed syntax, spans kept. What is no syntax at all is reported here; nothing else is judged.
+//! Tokens to typed syntax, spans kept. What is no syntax at all is reported here, or left to the compiler; nothing else
+//! is judged.
 
 pub(crate) mod block;
 pub(crate) mod duration;
@@ -7,6 +8,7 @@ pub(crate) mod item;
 pub(crate) mod list;
 pub(crate) mod macros;
 pub(crate) mod race;
+mod recover;
 pub(crate) mod spawn;
 
 use crate::model::Runtime;
@@ -21,4 +23,10 @@ pub(crate) fn runtime(input: TokenStream) -> (Runtime, TokenStream) {
         }
         _ => (Runtime(quote::quote!(::scope_runtime)), input),
     }
+}
+
+/// Whether a walk was here before, and left its mark in front of what the user wrote.
+pub(crate) fn is_marked(tokens: &TokenStream) -> bool {
+    let first = tokens.clone().into_iter().next();
+    matches!(first, Some(TokenTree::Punct(mark)) if mark.as_char() == '@')
 }

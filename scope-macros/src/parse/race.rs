@@ -1,10 +1,9 @@
 //! The input of `race!` and `try_join!`: expressions of futures.
 
+use super::list;
 use crate::diagnostics::Diagnostics;
 use proc_macro2::TokenStream;
-use syn::parse::Parser as _;
-use syn::punctuated::Punctuated;
-use syn::{Expr, ExprMacro, Token};
+use syn::{Expr, ExprMacro};
 
 pub(crate) enum RawArm {
     Future(Expr),
@@ -12,14 +11,8 @@ pub(crate) enum RawArm {
     Spawn(ExprMacro),
 }
 
-pub(crate) fn arms(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Option<Vec<RawArm>> {
-    match Punctuated::<Expr, Token![,]>::parse_terminated.parse2(tokens) {
-        Ok(arms) => Some(arms.into_iter().map(arm).collect()),
-        Err(error) => {
-            diagnostics.syntax(error);
-            None
-        }
-    }
+pub(crate) fn arms(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<RawArm> {
+    list::expressions(tokens, diagnostics).into_iter().map(arm).collect()
 }
 
 fn arm(arm: Expr) -> RawArm {

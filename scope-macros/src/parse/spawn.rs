@@ -84,8 +84,8 @@ impl Subject for RawFuture {
         !option && !broken
     }
 
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        input.parse().map(RawFuture)
+    fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self {
+        RawFuture(list::expression(input, diagnostics))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A block inside of the block: expanded in the same go, since control flow may leave both at once.
 
-use super::{Boundary, Surroundings, Walk, spawns};
+use super::{Boundary, Surroundings, Walk};
 use crate::model::Exits;
 use crate::{check, expand, parse};
 use proc_macro2::Span;
@@ -11,7 +11,7 @@ use syn::visit_mut::VisitMut as _;
 
 impl Walk<'_> {
     pub(super) fn nested(&mut self, mac: &mut Macro, name: &str) {
-        if spawns::is_marked(&mac.tokens) {
+        if parse::is_marked(&mac.tokens) {
             return;
         }
         let (kind, side) = self.block_here(name, mac.path.span());
@@ -23,11 +23,7 @@ impl Walk<'_> {
             boundary: Boundary::Crossed,
             side,
         };
-        let Some(mut block) = check::block(written, kind, place, &around, self.diagnostics) else {
-            // Whatever was meant: the macro is gone, the mistake is told.
-            mac.tokens = quote!(@expanded ::core::unreachable!());
-            return;
-        };
+        let mut block = check::block(written, kind, place, &around, self.diagnostics);
         block.inside = !self.flow.is_sealed();
         if block.may_return() {
             // A child's failure is passed on by the runtime, which knows it for one.

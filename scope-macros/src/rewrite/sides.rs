@@ -3,8 +3,9 @@
 //! A function or a block is on one side. In it, a closure is sync code, and an `async` block is async code, whatever is
 //! around; what can be spawned is a matter of the block, and not of where in it the `spawn!` stands.
 
-use super::{Misuse, Walk, spawns};
+use super::{Misuse, Walk};
 use crate::model::{BlockKind, Side};
+use crate::parse;
 use proc_macro2::Span;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
@@ -43,7 +44,7 @@ impl Walk<'_> {
 
     /// A block that is expanded by itself, later.
     pub(super) fn left_to_itself(&mut self, mac: &mut Macro, name: &str) {
-        if spawns::is_marked(&mac.tokens) {
+        if parse::is_marked(&mac.tokens) {
             return;
         }
         let told = self.misuses.len();

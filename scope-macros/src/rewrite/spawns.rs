@@ -6,9 +6,10 @@ use crate::diagnostics::Diagnostics;
 use crate::expand::names;
 use crate::model::Side;
 use crate::options::Key;
+use crate::parse;
 use crate::parse::list::{Element, Value};
 use crate::parse::spawn::{self, RawFuture};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span};
 use quote::{ToTokens, quote};
 use syn::Macro;
 use syn::spanned::Spanned as _;
@@ -34,7 +35,7 @@ impl Start {
 
 impl Walk<'_> {
     pub(super) fn child(&mut self, mac: &mut Macro, start: Start) {
-        if is_marked(&mac.tokens) {
+        if parse::is_marked(&mac.tokens) {
             return;
         }
         // What can't be read is left as it is: the macro itself will say what is wrong with it.
@@ -56,13 +57,11 @@ impl Walk<'_> {
                         self.visit_expr_mut(future);
                         self.in_child = outer;
                     }
-                    Element::Unreadable => {}
                 }
             }
             let elements = elements.iter().map(|element| match element {
                 Element::Option(option) => option.to_token_stream(),
                 Element::Subject(RawFuture(future)) => future.to_token_stream(),
-                Element::Unreadable => TokenStream::new(),
             });
             mac.tokens = quote!(#(#elements),*);
         }
@@ -97,12 +96,4 @@ impl Walk<'_> {
             };
         }
     }
-}
-
-/// Whether a walk was here before.
-pub(super) fn is_marked(tokens: &TokenStream) -> bool {
-    matches!(
-        tokens.clone().into_iter().next(),
-        Some(proc_macro2::TokenTree::Punct(punct)) if punct.as_char() == '@'
-    )
 }
