@@ -100,9 +100,12 @@ impl Diagnostics {
 /// The name that was probably meant by `word`.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |name: &&str| {
-        let distance = distance(word, name);
         // A third of the word may be wrong; below three letters nothing is near.
-        (distance <= name.len().max(word.len()) / 3).then_some(distance)
+        let most = name.len().max(word.len()) / 3;
+        if name.len().abs_diff(word.len()) > most {
+            return None;
+        }
+        Some(distance(word, name)).filter(|distance| *distance <= most)
     };
     names
         .into_iter()

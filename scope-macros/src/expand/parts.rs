@@ -4,6 +4,7 @@ use super::names;
 use crate::model::{Body, Exits, Fallback, Setting};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
+use syn::spanned::Spanned as _;
 use syn::{Pat, Stmt};
 
 /// Pins the type that is returned to that of the code around. It stands once before the body and once in it, and
@@ -111,7 +112,9 @@ pub(super) fn no_future(ret: &Ident, at: Span, rt: &TokenStream) -> TokenStream 
 /// An arm for a scope that was cancelled: the pattern of the reason, and the user's own value.
 pub(super) fn fallback(fallback: &Fallback) -> (TokenStream, TokenStream) {
     let at = Span::mixed_site();
-    let value = &fallback.value;
+    // `if a { 1 } else { 2 } + 3` would be two statements in the place where it goes.
+    let mut value = Group::new(Delimiter::Parenthesis, fallback.value.to_token_stream());
+    value.set_span(at.located_at(fallback.value.span()));
     match &fallback.pattern {
         // An arm's pattern can't be annotated.
         Some(Pat::Type(pattern)) => {

@@ -62,12 +62,13 @@ fn first(trees: &[TokenTree]) -> syn::Result<(Stmt, usize)> {
     let parser = |input: ParseStream<'_>| {
         let statement = Stmt::parse(input)?;
         let behind: TokenStream = input.parse()?;
-        Ok((statement, trees.len() - behind.into_iter().count()))
+        Ok((statement, behind.into_iter().count()))
     };
-    // A statement of no tokens would never come to an end.
-    match parser.parse2(trees.iter().cloned().collect())? {
-        (_, 0) => Err(syn::Error::new(trees[0].span(), "expected a statement")),
-        statement => Ok(statement),
+    let (statement, behind) = parser.parse2(trees.iter().cloned().collect())?;
+    match trees.len().checked_sub(behind) {
+        // A statement of no tokens would never come to an end, and one may end inside of an invisible group.
+        Some(0) | None => Err(syn::Error::new(trees[0].span(), "expected a statement")),
+        Some(length) => Ok((statement, length)),
     }
 }
 
@@ -109,7 +110,7 @@ fn statement(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Stmt> {
     let semicolon = TokenTree::from(Punct::new(';', Spacing::Alone));
-    if let (Some(next), Ok(alone)) = (next, whole(&[trees, &[semicolon]].concat())) {
+    if let (Some(next), Ok(alone)) = (next, whole(&[trees, &[semicolon.clone()]].concat())) {
         let what = match next {
             TokenTree::Group(_) => "this".to_owned(),
             next => format!("`{next}`"),
@@ -118,7 +119,11 @@ fn statement(
         return alone;
     }
     let mut inside = diagnostics.another();
-    let mended: Vec<TokenTree> = mended(trees, &mut inside).into_iter().collect();
+    let mut mended: Vec<TokenTree> = mended(trees, &mut inside).into_iter().collect();
+    let is_closed = matches!(mended.last(), Some(TokenTree::Punct(last)) if last.as_char() == ';');
+    if next.is_some() && !is_closed {
+        mended.push(semicolon.clone());
+    }
     if let Ok(statements) = whole(&mended) {
         diagnostics.take_over(inside);
         return statements;

@@ -176,14 +176,15 @@ impl Walk<'_> {
         let at = Span::mixed_site().located_at(expr.span());
         if let Some(value) = value {
             let rt = self.around.runtime.private(at);
-            *expr = Expr::Verbatim(quote_spanned!(at=> { let _ = #value; match #rt::finish().await {} }));
+            *expr = Expr::Verbatim(quote_spanned!(at=> ({ let _ = #value; match #rt::finish().await {} })));
             self.misuses.push(Misuse::ValueJump { value });
             return;
         }
         let number = proc_macro2::Literal::usize_unsuffixed(self.jump_number(expr.clone()));
         let jump = names::jump(self.around.level);
         let rt = self.around.runtime.private(at);
-        *expr = Expr::Verbatim(quote_spanned!(at=> { #jump = #number; match #rt::finish().await {} }));
+        // In parentheses it stays one expression wherever it stands.
+        *expr = Expr::Verbatim(quote_spanned!(at=> ({ #jump = #number; match #rt::finish().await {} })));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The macros as wholes: tokens in, tokens out.
 
+mod fuzz;
 mod half_typed;
 
 use crate::model::{BlockKind, RaceKind, SpawnKind};
