@@ -476,17 +476,18 @@ fn suspended_with_node(
     node.pass_again_if_changed(cx.waker());
     loop {
         let mut look = Look::new();
-        let wait_until = if stack.is_cut(&mut look) {
+        let mut wait_until = Moment::NEVER;
+        if stack.is_cut(&mut look) {
             match node.hold(&mut look, cx.waker()) {
                 Hold::Free => {
                     deliver(stack, &mut look);
                     return Verdict::Deliver;
                 }
-                Hold::Wait(until) => until,
+                Hold::Wait(until) => wait_until = until,
             }
-        } else {
-            stack.needs_timer(&mut look)
-        };
+        }
+        // One that waits may unwind for a cancel that is only soft: what is inside depends on the deadline all the same.
+        let wait_until = wait_until.min(stack.needs_timer(&mut look));
         drop(look);
         if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
             return Verdict::Keep;

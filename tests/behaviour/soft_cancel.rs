@@ -372,3 +372,32 @@ async fn g1_check_sees_a_soft_cancel_from_another_thread() {
     assert!(matches!(run().await.unwrap_err().cause(), Cause::Explicit { .. }));
     assert!(STEPS.load(Ordering::Relaxed) >= 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g1_a_scope_that_waits_for_an_inner_one_keeps_its_own_deadline() {
+    let log = Log::new();
+    let done = tokio::time::timeout(ms(1000), async {
+        let _ = scope!(cooperative, |s| {
+            s.cancel();
+            let _ = scope!(timeout = 100ms, {
+                // The first branch unwinds for the soft cancel; the second holds that up.
+                let polite = async {
+                    let _ = scope!({ check()? });
+                    Ok::<_, Cancelled>(())
+                };
+                let busy = async {
+                    let child = log.clone();
+                    let _ = scope!({
+                        spawn!(async move {
+                            let _gone = child.guard("child gone");
+                            pending::<()>().await;
+                        });
+                    });
+                };
+                let _ = tokio::join!(polite, busy);
+            });
+        });
+    });
+    assert!(done.await.is_ok(), "it does not hang");
+    log.expect(&["100 child gone"]);
+}
