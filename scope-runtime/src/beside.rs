@@ -1,13 +1,16 @@
 //! Futures that a scope watches beside its body: `cancel_on = …` and `token = …` (rule B3).
 
 use std::future::{Future, IntoFuture};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread;
 
 use pin_project_lite::pin_project;
 
 use crate::cause::Cause;
 use crate::context::{self, with_stack};
+use crate::failure::Failure;
 
 /// What is watched beside a body.
 pub trait Watch {
@@ -51,6 +54,20 @@ pub(crate) async fn cancel_on<F: IntoFuture>(future: F) -> Cause {
     Cause::CancelOn
 }
 
+/// It is over, and gone. A panic of it is a failure like that of a child: the body unwinds as for any cancel, shields
+/// and inner scopes first (rules F2, U1).
+fn act_on(watched: thread::Result<Poll<Cause>>, dropped: thread::Result<()>) {
+    let Some(node) = with_stack(|stack| stack.make_top_node()).flatten() else { return };
+    match watched {
+        Ok(Poll::Ready(cause)) if dropped.is_ok() => drop(node.cancel(cause)),
+        watched => {
+            for payload in [watched.err(), dropped.err()].into_iter().flatten() {
+                node.fail(Failure::panic(node.name(), payload));
+            }
+        }
+    }
+}
+
 pin_project! {
     /// A body with something that is watched.
     #[derive(Debug)]
@@ -72,11 +89,11 @@ impl<B: Future, F: Future<Output = Cause>> Future for Watched<B, F> {
         if polled.is_pending()
             && let Some(future) = this.watched.as_mut().as_pin_mut()
             && with_stack(|stack| stack.goes_on()) == Some(true)
-            && let Poll::Ready(cause) = context::outside(|| future.poll(cx))
         {
-            context::outside(|| this.watched.set(None));
-            if let Some(Some(node)) = with_stack(|stack| stack.make_top_node()) {
-                node.cancel(cause);
+            let watched = catch_unwind(AssertUnwindSafe(|| context::outside(|| future.poll(cx))));
+            if !matches!(watched, Ok(Poll::Pending)) {
+                let dropped = catch_unwind(AssertUnwindSafe(|| context::outside(|| this.watched.set(None))));
+                act_on(watched, dropped);
             }
         }
         polled

@@ -5,7 +5,8 @@ use std::future::{pending, poll_fn, ready};
 use std::task::Poll;
 
 use scope_runtime::{
-    Cause, ScopeHandle, cancel_scope, current, fail_after, is_cancelled, scope, shield, spawn, try_current,
+    Cause, ScopeHandle, cancel_scope, current, defer, fail_after, is_cancelled, scope, shield, spawn,
+    try_current,
 };
 use scope_tests::probe::{Log, ms, outside, sleep};
 use tokio::sync::oneshot;
@@ -403,4 +404,34 @@ async fn b3_it_works_on_functions_and_together_with_other_options() {
     let (stop, stopped) = oneshot::channel::<()>();
     drop(stop);
     assert!(work(stopped).await.contains("what it was to be cancelled on was ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn b3_a_panic_of_the_future_unwinds_innermost_first() {
+    let log = Log::new();
+    let inside = log.clone();
+    let joined = tokio::spawn(async move {
+        let watch = async {
+            sleep(10).await;
+            panic!("watch");
+        };
+        let _ = scope!(cancel_on = watch, {
+            let _outer = inside.guard("outer body gone");
+            shield!({
+                sleep(20).await;
+                inside.say("shield done");
+            });
+            let cleanup = inside.clone();
+            let _ = scope!({
+                defer(async move {
+                    sleep(30).await;
+                    cleanup.say("inner cleanup");
+                });
+                pending::<()>().await;
+            });
+        });
+    });
+    let payload = joined.await.unwrap_err().into_panic();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"watch"));
+    log.expect(&["20 shield done", "50 inner cleanup", "50 outer body gone"]);
 }
