@@ -549,11 +549,12 @@ impl<'a> Stack<'a> {
         if let Some(node) = self.frame.node() {
             return Pause::Shared(node);
         }
-        if self.frame.has(INNER_UNWOUND | EXPIRED) || self.is_known_to_be_cut() {
-            return Pause::Deliver;
-        }
+        // Also if it is cancelled from the start (rule D1): its deadline bubbles all the same.
         if self.needs_node() {
             return Pause::Shared(self.node());
+        }
+        if self.frame.has(INNER_UNWOUND | EXPIRED) || self.is_known_to_be_cut() {
+            return Pause::Deliver;
         }
         if self.frame.deadline.is_never() {
             Pause::Kept(Moment::NEVER)

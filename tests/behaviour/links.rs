@@ -435,3 +435,19 @@ async fn b3_a_panic_of_the_future_unwinds_innermost_first() {
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"watch"));
     log.expect(&["20 shield done", "50 inner cleanup", "50 outer body gone"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn b1_d1_a_deadline_that_passed_before_the_start_bubbles() {
+    for with_inner in [false, true] {
+        let outer = scope!(bubble, {
+            let late = scope!(timeout = 0s, {
+                if with_inner {
+                    let _ = scope!({ pending::<()>().await });
+                }
+                pending::<()>().await;
+            });
+            unreachable!("{late:?}");
+        });
+        assert!(matches!(outer.unwrap_err().cause(), Cause::Bubble(_)));
+    }
+}
