@@ -68,9 +68,12 @@ pub(crate) type ToldAs = Arc<dyn Error + Send + Sync>;
 impl Drop for Data {
     fn drop(&mut self) {
         let mut cause = std::mem::replace(&mut self.cause, Cause::Closed);
-        while let Cause::Parent(Cancelled(parent)) = cause {
-            let Some(mut parent) = Arc::into_inner(parent) else { break };
-            cause = std::mem::replace(&mut parent.cause, Cause::Closed);
+        while let Cause::Parent(Cancelled(other))
+        | Cause::Link(Cancelled(other))
+        | Cause::Bubble(Cancelled(other)) = cause
+        {
+            let Some(mut other) = Arc::into_inner(other) else { break };
+            cause = std::mem::replace(&mut other.cause, Cause::Closed);
         }
     }
 }

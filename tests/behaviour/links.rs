@@ -451,3 +451,22 @@ async fn b1_d1_a_deadline_that_passed_before_the_start_bubbles() {
         assert!(matches!(outer.unwrap_err().cause(), Cause::Bubble(_)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn b2_a_chain_of_links_may_be_long() {
+    let _ = scope!(|first| {
+        let mut last = first.handle();
+        for _ in 0..20_000 {
+            let (tx, rx) = oneshot::channel();
+            spawn!(async move {
+                let _ = scope!(link = last, |s| {
+                    drop(tx.send(s.handle()));
+                    pending::<()>().await;
+                });
+            });
+            last = rx.await.unwrap();
+        }
+        last.cancel();
+        assert!(first.cancel_called());
+    });
+}

@@ -127,10 +127,7 @@ impl Node {
         match self.request_here(cause, hard, &mut look) {
             Requested::TooLate => return false,
             Requested::Again => {}
-            Requested::First => {
-                self.follow_links(&mut look);
-                self.bubble_up(&mut look);
-            }
+            Requested::First => self.pass_on(&mut look),
         }
         true
     }
@@ -182,8 +179,7 @@ impl Node {
         event::cancel_requested(self);
         self.collect_below(&mut look);
         if first {
-            self.follow_links(&mut look);
-            self.bubble_up(&mut look);
+            self.pass_on(&mut look);
         }
         true
     }
@@ -209,8 +205,7 @@ impl Node {
         drop(state);
         event::cancel_requested(self);
         self.collect_below(look);
-        self.follow_links(look);
-        self.bubble_up(look);
+        self.pass_on(look);
     }
 
     /// Moves the deadline (rule L3).
@@ -256,42 +251,44 @@ impl Node {
 
     // --- links and bubbles ---------------------------------------------------------------------------------------
 
-    /// A cancel of this scope itself cancels those that it is linked with (rule B2).
-    fn follow_links(&self, look: &mut Look) {
-        let links = self.links();
-        if links.is_empty() {
-            return;
-        }
-        let cancelled = self.cancelled_error(look);
-        for link in links {
-            // One that is cancelled already passes nothing on, so cycles end.
-            link.cancel(Cause::Link(cancelled.clone()));
+    /// A cancel of this scope itself goes on to those that it is linked with (rule B2), and to those above, as far as it
+    /// bubbles (rule B1). A loop, since trees can be deep, and chains of links long.
+    fn pass_on(&self, look: &mut Look) {
+        let mut reached = Vec::new();
+        self.pass_on_once(&mut reached, look);
+        while let Some(node) = reached.pop() {
+            node.pass_on_once(&mut reached, look);
         }
     }
 
-    /// A cancel of this scope itself cancels those above, as far as they bubble (rule B1). A loop, since trees can be
-    /// deep.
-    fn bubble_up(&self, look: &mut Look) {
-        if !bubbles_exist() || !self.is_switch() || !self.bubbles() {
+    /// One that is cancelled already passes nothing on, so cycles end.
+    fn pass_on_once(&self, reached: &mut Vec<Arc<Self>>, look: &mut Look) {
+        let bubbles_into = self.bubbles_into();
+        if self.links().is_empty() && bubbles_into.is_none() {
             return;
         }
         let cancelled = self.cancelled_error(look);
-        let mut above = self.parent();
-        while let Some(node) = above {
-            if node.is_switch() {
-                // One that was cancelled before has passed it on then.
-                let goes_on = node.bubbles()
-                    && matches!(
-                        node.request_here(Cause::Bubble(cancelled.clone()), false, look),
-                        Requested::First
-                    );
-                if !goes_on {
-                    return;
-                }
-                node.follow_links(look);
+        let links = self.links().iter().cloned().map(|link| (link, Cause::Link(cancelled.clone())));
+        // All that it bubbles through names the scope in which it began.
+        let begun = if let Cause::Bubble(inner) = cancelled.cause() { inner } else { &cancelled };
+        let above = bubbles_into.map(|above| (above, Cause::Bubble(begun.clone())));
+        for (node, cause) in links.chain(above) {
+            if matches!(node.request_here(cause, false, look), Requested::First) {
+                reached.push(node);
             }
+        }
+    }
+
+    /// The scope above that a cancel of this one cancels, too.
+    fn bubbles_into(&self) -> Option<Arc<Self>> {
+        if !bubbles_exist() || !self.is_switch() || !self.bubbles() {
+            return None;
+        }
+        let mut above = self.parent();
+        while let Some(node) = above.take_if(|node| !node.is_switch()) {
             above = node.parent();
         }
+        above.filter(|node| node.bubbles())
     }
 
     /// Whether this is a scope, and no mere frame of a task, a shield, a guest or a cleanup.
