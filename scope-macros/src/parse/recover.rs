@@ -5,6 +5,8 @@
 //! them keeps its form and its types. Nothing that is wrong becomes right by that: what can be read once it stands alone
 //! is reported here.
 
+use std::slice;
+
 use crate::diagnostics::Diagnostics;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::quote_spanned;
@@ -110,7 +112,7 @@ fn statement(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Stmt> {
     let semicolon = TokenTree::from(Punct::new(';', Spacing::Alone));
-    if let (Some(next), Ok(alone)) = (next, whole(&[trees, &[semicolon.clone()]].concat())) {
+    if let (Some(next), Ok(alone)) = (next, whole(&[trees, slice::from_ref(&semicolon)].concat())) {
         let what = match next {
             TokenTree::Group(_) => "this".to_owned(),
             next => format!("`{next}`"),
