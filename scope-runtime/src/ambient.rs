@@ -191,7 +191,7 @@ pub fn is_cancelled() -> bool {
 /// use std::time::Duration;
 ///
 /// let budget = scope!(timeout = 10s, {
-///     scope!(timeout = 1m, { remaining() })
+///     scope!(timeout = Duration::from_secs(60), { remaining() })
 /// });
 /// assert_eq!(budget.unwrap().unwrap(), Some(Duration::from_secs(10)));
 /// assert_eq!(remaining(), None);
