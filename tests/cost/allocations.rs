@@ -316,11 +316,11 @@ fn a_fork_costs_a_handful_of_allocations_and_no_task() {
 }
 
 #[test]
-fn a_race_of_two_costs_sixteen_allocations_at_most() {
+fn a_race_of_two_costs_eighteen_allocations_at_most() {
     on_a_new_thread(|| {
         let won = allocations(|| async { race!(suspend(1), suspend(2)) }, 2);
         // Its node, what the arms share, the list of arms; a node and a handle for each arm; lists for the cancel.
-        assert!(won <= 16, "{won} allocations for a race");
+        assert!(won <= 18, "{won} allocations for a race");
         let joined = allocations(
             || async {
                 try_join!(
@@ -336,7 +336,7 @@ fn a_race_of_two_costs_sixteen_allocations_at_most() {
             },
             3,
         );
-        assert!(joined <= 16, "{joined} allocations for a join");
+        assert!(joined <= 18, "{joined} allocations for a join");
     });
 }
 

@@ -77,7 +77,7 @@ impl Strays<'_> {
         self.diagnostics.at(
             at,
             format!(
-                "`{word}!` inside an arm of `{called}` belongs to no arm; {otherwise}, put it in front of `{called}`, \
+                "`{word}!` inside an arm of `{called}` belongs to no arm; {otherwise}put it in front of `{called}`, \
                  or open a scope in the arm: `scope!({{ … }})`"
             ),
         );
@@ -90,11 +90,14 @@ impl<'ast> Visit<'ast> for Strays<'_> {
         let word = name.ident.to_string();
         match word.as_str() {
             "spawn" if !names_scope(mac.tokens.clone()) => {
-                self.found(name.ident.span(), &word, "let it be the whole arm");
+                self.found(name.ident.span(), &word, "let it be the whole arm, ");
             }
-            "fork" => self.found(name.ident.span(), &word, "write the future as an arm"),
+            "fork" => self.found(name.ident.span(), &word, "write the future as an arm, "),
+            "spawn_blocking" if !names_scope(mac.tokens.clone()) => {
+                self.found(name.ident.span(), &word, "");
+            }
             // Theirs to judge.
-            "spawn" | "scope" | "shield" | "race" | "try_join" => {}
+            "spawn" | "spawn_blocking" | "scope" | "shield" | "race" | "try_join" => {}
             _ => {
                 let Some(mut arguments) = Arguments::of(mac) else { return };
                 for argument in arguments.expressions_mut() {

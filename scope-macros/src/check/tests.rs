@@ -380,11 +380,12 @@ fn arms_are_futures_or_spawns() {
     );
     let stray = |word, otherwise| {
         format!(
-            "`{word}!` inside an arm of `race!` belongs to no arm; {otherwise}, put it in front of `race!`, or open \
+            "`{word}!` inside an arm of `race!` belongs to no arm; {otherwise}put it in front of `race!`, or open \
              a scope in the arm: `scope!({{ … }})`"
         )
     };
     let (spawn, fork) =
-        (stray("spawn", "let it be the whole arm"), stray("fork", "write the future as an arm"));
+        (stray("spawn", "let it be the whole arm, "), stray("fork", "write the future as an arm, "));
     assert_eq!(race("async { spawn!(a).await }, vec![fork!(b)].pop()"), [spawn, fork]);
+    assert_eq!(race("spawn_blocking!(|| 1), b"), [stray("spawn_blocking", "")]);
 }
