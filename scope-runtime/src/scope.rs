@@ -379,8 +379,9 @@ impl ScopeHandle {
     /// use tokio::time::Instant;
     ///
     /// let start = Instant::now();
-    /// let seen = scope!(timeout = 10s, { scope!(timeout = 60s, |s| { s.deadline() }).unwrap() });
-    /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(60)));
+    /// let limit = Duration::from_secs(60);
+    /// let seen = scope!(timeout = 10s, { scope!(timeout = limit, |s| { s.deadline() }).unwrap() });
+    /// assert_eq!(seen.unwrap(), Some(start + limit));
     /// # }
     /// ```
     pub fn deadline(&self) -> Option<Instant> {
@@ -401,8 +402,9 @@ impl ScopeHandle {
     /// use tokio::time::Instant;
     ///
     /// let start = Instant::now();
+    /// let limit = Duration::from_secs(60);
     /// let seen = scope!(timeout = 10s, {
-    ///     scope!(timeout = 60s, |s| { s.effective_deadline() }).unwrap()
+    ///     scope!(timeout = limit, |s| { s.effective_deadline() }).unwrap()
     /// });
     /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(10)));
     /// # }
