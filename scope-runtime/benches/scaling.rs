@@ -3,7 +3,7 @@
 //! More children, deeper nesting, more threads, and more children in a long life. No time is asserted. The method stands
 //! in `docs/performance.md`.
 
-#![recursion_limit = "1024"] // the layout of 64 scopes in one another is computed recursively
+#![recursion_limit = "512"] // the layout of 16 scopes in one another is computed recursively
 
 #[allow(dead_code)] // each bench has a use for a part of it
 mod support;

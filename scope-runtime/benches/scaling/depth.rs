@@ -1,5 +1,9 @@
 //! Deeper and deeper nesting.
 
+use std::hint::black_box;
+use std::pin::Pin;
+use std::time::Duration;
+
 use scope_runtime::check;
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -18,12 +22,29 @@ const TOKEN: &str = "CancellationToken::is_cancelled";
 /// A batch is so many levels.
 const BATCH: usize = 6_400;
 
-/// Enters and leaves a nest so many times, with so many suspensions in its innermost body. Not generic: a nest of 64
-/// takes long to compile, so there is one of each for all jobs.
-type Nest = fn(times: usize, suspensions: usize) -> Batch;
+/// So many calls of `check()` that entering the nest for them does not count.
+const CHECKS: usize = 20_000;
 
-/// Calls `check()` so many times in a nest.
-type Checks = fn(times: usize) -> Batch;
+/// What the innermost body does, so often.
+#[derive(Clone, Copy)]
+enum Work {
+    Suspend(usize),
+    Check(usize),
+}
+
+async fn work(work: Work) {
+    match work {
+        Work::Suspend(times) => suspend(times).await,
+        Work::Check(times) => {
+            for _ in 0..times {
+                let _ = black_box(check());
+            }
+        }
+    }
+}
+
+/// Enters and leaves a nest so many times. One of each serves all jobs: a deep nest takes long to compile.
+type Nest = fn(times: usize, inside: Work) -> Batch;
 
 /// What is nested, at one depth.
 struct Depth {
@@ -31,61 +52,78 @@ struct Depth {
     timeouts: Nest,
     scopes: Nest,
     scopes_with_deadline: Nest,
-    checks: Checks,
-    checks_with_deadline: Checks,
+}
+
+/// Scopes in one another, in groups of `_`. Between two groups stands a box, for all peers alike, as in code that calls
+/// itself: the compiler takes minutes for 64 levels that it can see through.
+macro_rules! scopes {
+    ([$($options:tt)*] $body:expr; [$($level:tt)*]) => {
+        nested_scopes!([$($options)*] $body; $($level)*)
+    };
+    ([$($options:tt)*] $body:expr; [$($level:tt)*] $($groups:tt)+) => {
+        nested_scopes!([$($options)*] boxed(async {
+            let _ = scopes!([$($options)*] $body; $($groups)+);
+        }).await; $($level)*)
+    };
+}
+
+/// Timeouts in one another, likewise.
+macro_rules! timeouts {
+    ($body:expr; [$($level:tt)*]) => {
+        nested_calls!(|body| timeout(MINUTE, body); $body; $($level)*).await
+    };
+    ($body:expr; [$($level:tt)*] $($groups:tt)+) => {
+        nested_calls!(|body| timeout(MINUTE, body); boxed(async {
+            let _ = timeouts!($body; $($groups)+);
+        }); $($level)*).await
+    };
+}
+
+fn boxed<'a>(group: impl Future<Output = ()> + Send + 'a) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    Box::pin(group)
 }
 
 /// The depth of as many levels as there are `_`.
 macro_rules! depth {
-    ($levels:literal: $($level:tt)*) => {
+    ($levels:literal: $($groups:tt)*) => {
         Depth {
             levels: $levels,
-            timeouts: |times, n| in_a_task(async move {
-                timed!(times, nested_calls!(|body| timeout(MINUTE, body); suspend(n); $($level)*).await)
+            timeouts: |times, inside| in_a_task(async move {
+                timed!(times, timeouts!(work(inside); $($groups)*))
             }),
-            scopes: |times, n| in_a_task(async move {
-                timed!(times, nested_scopes!([] suspend(n).await; $($level)*))
+            scopes: |times, inside| in_a_task(async move {
+                timed!(times, scopes!([] work(inside).await; $($groups)*))
             }),
-            scopes_with_deadline: |times, n| in_a_task(async move {
-                timed!(times, nested_scopes!([timeout = 60s,] suspend(n).await; $($level)*))
-            }),
-            checks: |times| in_a_task(async move {
-                let mut took = None;
-                let _ = nested_scopes!([] took = Some(timed!(times, check())); $($level)*);
-                took.expect("nobody cancels")
-            }),
-            checks_with_deadline: |times| in_a_task(async move {
-                let mut took = None;
-                let _ = nested_scopes!([timeout = 60s,] took = Some(timed!(times, check())); $($level)*);
-                took.expect("nobody cancels")
+            scopes_with_deadline: |times, inside| in_a_task(async move {
+                timed!(times, scopes!([timeout = 60s,] work(inside).await; $($groups)*))
             }),
         }
     };
 }
 
-fn in_a_task(batch: impl Future<Output = std::time::Duration> + Send + 'static) -> Batch {
+fn in_a_task(batch: impl Future<Output = Duration> + Send + 'static) -> Batch {
     Box::pin(unconstrained(spin(batch)))
 }
 
 fn depths() -> [Depth; 4] {
     [
-        depth!(1: _),
-        depth!(4: _ _ _ _),
-        depth!(16: _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _),
-        depth!(64: _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _
-                   _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _),
+        depth!(1: [_]),
+        depth!(4: [_ _ _ _]),
+        depth!(16: [_ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _]),
+        depth!(64: [_ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _] [_ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _]
+                   [_ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _] [_ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _]),
     ]
 }
 
 /// A job at each depth. `shares` tells how a batch of so many units, in so many levels, is done: how often a nest is
-/// entered, and how often it suspends.
-fn nests(id: &'static str, title: &str, shares: fn(usize, usize) -> (usize, usize)) -> Vec<Job> {
+/// entered, and what for.
+fn nests(id: &'static str, title: &str, shares: fn(usize, usize) -> (usize, Work)) -> Vec<Job> {
     let job = |depth: Depth| {
         let levels = depth.levels;
         let case = |name: &str, nest: Nest| {
             Case::scheduled(name, move |n| {
-                let (times, suspensions) = shares(n, levels);
-                nest(times, suspensions)
+                let (times, inside) = shares(n, levels);
+                nest(times, inside)
             })
         };
         Job::new(id, title, BATCH, TIMEOUTS)
@@ -99,33 +137,37 @@ fn nests(id: &'static str, title: &str, shares: fn(usize, usize) -> (usize, usiz
 
 /// Enter and leave, the body ready at once.
 pub(crate) fn enter() -> Vec<Job> {
-    nests("enter", "enter and leave nested scopes, per level", |n, levels| ((n / levels).max(1), 0))
+    nests("enter", "enter and leave nested scopes, per level", |n, levels| {
+        ((n / levels).max(1), Work::Suspend(0))
+    })
 }
 
 /// Suspend once inside.
 pub(crate) fn suspend_once() -> Vec<Job> {
     nests("suspend", "nested scopes with one suspension inside, per level", |n, levels| {
-        ((n / levels).max(1), 1)
+        ((n / levels).max(1), Work::Suspend(1))
     })
 }
 
 /// Poll what suspends again and again.
 pub(crate) fn polls() -> Vec<Job> {
-    nests("poll", "per poll of nested scopes, per level", |n, levels| (1, n / levels))
+    nests("poll", "per poll of nested scopes, per level", |n, levels| (1, Work::Suspend(n / levels)))
 }
 
 /// `check()` inside; a value is the time of one call, not of one level.
 pub(crate) fn checks() -> Vec<Job> {
     let job = |depth: Depth| {
         let token = CancellationToken::new();
-        Job::new("check", "check() in nested scopes, per call", 1_000, TOKEN)
+        Job::new("check", "check() in nested scopes, per call", CHECKS, TOKEN)
             .of(depth.levels)
             .case(Case::spinning(TOKEN, move |n| {
                 let token = token.clone();
                 async move { timed!(n, token.is_cancelled()) }
             }))
-            .case(Case::scheduled(SCOPES, depth.checks))
-            .case(Case::scheduled(SCOPES_WITH_DEADLINE, depth.checks_with_deadline))
+            .case(Case::scheduled(SCOPES, move |n| (depth.scopes)(1, Work::Check(n))))
+            .case(Case::scheduled(SCOPES_WITH_DEADLINE, move |n| {
+                (depth.scopes_with_deadline)(1, Work::Check(n))
+            }))
     };
     depths().map(job).into()
 }
