@@ -380,7 +380,7 @@ pub(crate) fn value_of<T>(left: Left<T>) -> Result<T, Cancelled> {
         Left::Returned(value) => Ok(value),
         Left::Cancelled { error, .. } => Err(error),
         Left::Panicked(payload) => resume_unwind(payload),
-        Left::Finished | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
+        Left::Finished | Left::Cut | Left::Errored(_) | Left::Failed(_) | Left::Signalled { .. } => {
             unreachable!("a plain future has neither a block's end nor children")
         }
     }

@@ -10,18 +10,17 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::task::unconstrained;
-use tokio::time::{Sleep, sleep_until};
 
+use crate::base::{Base, Timer, Watch};
 use crate::cause::Cancelled;
 use crate::cleanup::{Driver, poll_ending};
-use crate::context::{self, Frame, Pause, Stack, WakerId, waker_id};
+use crate::context::{self, Frame, Pause, Seat, Stack, waker_id};
 use crate::deadline::{Given, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::hosted::Hosted;
@@ -79,6 +78,8 @@ pub enum Left<R> {
         /// What happened.
         error: Cancelled,
     },
+    /// A child task was cut by a cancel of its scope, and nobody needs to be told yet.
+    Cut,
     /// The scope was cancelled.
     Cancelled {
         /// What happened.
@@ -111,84 +112,23 @@ pin_project! {
 }
 
 pin_project! {
-    // One timer, registered only while it is needed.
-    #[project = TimerProj]
-    struct Timer {
-        #[pin]
-        sleep: Option<Sleep>,
-        waker: WakerId,
-    }
-}
-
-impl Timer {
-    fn is_elapsed(self: Pin<&Self>) -> bool {
-        self.project_ref().sleep.as_pin_ref().is_some_and(|sleep| sleep.is_elapsed())
-    }
-
-    /// True once `at` has passed; else the timer is set, and wakes the node if there is one, or the task.
-    ///
-    /// A timer that is set is not polled again with the same waker: nothing about it changed, and a poll would register
-    /// it anew.
-    #[inline]
-    fn has_passed(self: Pin<&mut Self>, at: Moment, node: Option<&Arc<Node>>, cx: &mut Context<'_>) -> bool {
-        if at.is_never() && self.sleep.is_none() {
-            return false;
-        }
-        self.watch(at, node, cx)
-    }
-
-    fn watch(self: Pin<&mut Self>, at: Moment, node: Option<&Arc<Node>>, cx: &mut Context<'_>) -> bool {
-        let mut this = self.project();
-        let Some(at) = at.instant() else {
-            this.sleep.set(None);
-            return false;
-        };
-        let id = node.map_or_else(|| waker_id(cx.waker()), |node| (Arc::as_ptr(node) as usize, 0));
-        match this.sleep.as_mut().as_pin_mut() {
-            Some(sleep) if sleep.deadline() == at => {
-                if *this.waker == id && (node.is_none() || !sleep.is_elapsed()) {
-                    return false;
-                }
-            }
-            Some(sleep) => sleep.reset(at),
-            None => this.sleep.set(Some(sleep_until(at))),
-        }
-        *this.waker = id;
-        let sleep = this.sleep.as_mut().as_pin_mut().expect("it was set above");
-        // A timer of a boundary is no work of the task's: with the task's budget used up it would not be registered.
-        let sleep = pin!(unconstrained(sleep));
-        let passed = match node {
-            Some(node) => sleep.poll(&mut Context::from_waker(&Waker::from(Arc::clone(node)))),
-            None => sleep.poll(cx),
-        };
-        if passed.is_ready() {
-            this.sleep.set(None);
-        }
-        passed.is_ready()
-    }
-}
-
-pin_project! {
     /// A body with its boundary, and the children that it polls itself.
     #[must_use = "futures do nothing unless they are awaited"]
-    pub struct Block<B: Future, C, H: Hosted<<B as Future>::Output> = ()> {
+    pub struct Block<B: Future, C, H: Hosted<<B as Future>::Output> = (), P: Base = ()> {
         #[pin]
         stage: Stage<B, B::Output>,
         #[pin]
         hosted: H,
         #[pin]
-        timer: Timer,
+        timer: P::Timer,
         frame: Frame,
+        base: P,
         classify: C,
     }
 
-    impl<B: Future, C, H: Hosted<<B as Future>::Output>> PinnedDrop for Block<B, C, H> {
+    impl<B: Future, C, H: Hosted<<B as Future>::Output>, P: Base> PinnedDrop for Block<B, C, H, P> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            // Nothing is left to do behind the boundary.
-            if !this.frame.is_left() {
-                drop_from_outside(this.stage, this.hosted, this.frame);
-            }
+            this.drop_in_place();
         }
     }
 }
@@ -199,10 +139,11 @@ fn drop_from_outside<B, R, H: Hosted<R>>(
     mut stage: Pin<&mut Stage<B, R>>,
     hosted: Pin<&mut H>,
     frame: &Frame,
+    seat: Option<&Seat>,
 ) {
     let mut dropped = Ok(());
     if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
-        dropped = context::enter_for_drop(frame, || drop_body(stage.as_mut()));
+        dropped = context::enter_for_drop(frame, seat, || drop_body(stage.as_mut()));
     }
     // They leave their work to the scope, which is then adopted with it.
     dropped = dropped.and(hosted.drop_in_place());
@@ -235,21 +176,7 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
             true => Stage::Ending { end: Some(End::Cut) },
             false => Stage::Body { body },
         };
-        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame, classify }
-    }
-
-    /// Ends the body before its first poll: a child task that never starts (rule F6). The next poll goes on behind it.
-    pub(crate) fn cut(self: Pin<&mut Self>, foreign: Option<Cancelled>, waker: &Waker) {
-        let this = self.project();
-        context::enter(this.frame, waker_id(waker), |stack| {
-            if let Some(node) = stack.frame().node() {
-                let mut look = Look::new();
-                let softly = !node.sees_hard_cancel(&mut look);
-                node.delivered(foreign, softly, &mut look);
-            }
-            let left = end_body(stack, this.stage, End::Cut, *this.classify);
-            debug_assert!(left.is_none(), "a body that was cut has an end to come");
-        });
+        Self { stage, hosted, timer: Timer::default(), frame, base: (), classify }
     }
 
     /// A block whose body has ended with this value: its children are all that is left.
@@ -258,7 +185,7 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
             node.begin_ending();
         }
         let stage = Stage::Ending { end: Some(End::Returned(value)) };
-        Self { stage, hosted, timer: Timer { sleep: None, waker: (0, 0) }, frame, classify }
+        Self { stage, hosted, timer: Timer::default(), frame, base: (), classify }
     }
 
     /// Gives the scope a timeout that counts from now (rule L1).
@@ -268,7 +195,50 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
     }
 }
 
-impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Future for Block<B, C, H> {
+impl<B: Future, C: Classify<B::Output>, P: Base> Block<B, C, (), P> {
+    /// A block that stands on something of its own, wherever it is polled.
+    pub(crate) fn standing_on(base: P, frame: Frame, body: B, classify: C) -> Self {
+        Self { stage: Stage::Body { body }, hosted: (), timer: P::Timer::default(), frame, base, classify }
+    }
+}
+
+impl<B: Future, C, H: Hosted<B::Output>, P: Base> Block<B, C, H, P> {
+    pub(crate) fn base(&self) -> &P {
+        &self.base
+    }
+
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// Drops what is in it, if it was not left; to be called once at most before the drop.
+    pub(crate) fn drop_in_place(self: Pin<&mut Self>) {
+        let this = self.project();
+        // Nothing is left to do behind the boundary.
+        if !this.frame.is_left() {
+            this.frame.leave();
+            drop_from_outside(this.stage, this.hosted, this.frame, this.base.seat());
+        }
+    }
+}
+
+impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, P: Base> Block<B, C, H, P> {
+    /// Ends the body before its first poll: a child task that never starts (rule F6). The next poll goes on behind it.
+    pub(crate) fn cut(self: Pin<&mut Self>, foreign: Option<Cancelled>, waker: &Waker) {
+        let this = self.project();
+        context::enter_seated(this.frame, this.base.seat(), waker_id(waker), |stack| {
+            if let Some(node) = stack.frame().node() {
+                let mut look = Look::new();
+                let softly = !node.sees_hard_cancel(&mut look);
+                node.delivered(foreign, softly, &mut look);
+            }
+            let left = end_body(stack, this.stage, End::Cut, *this.classify);
+            debug_assert!(left.is_none(), "a body that was cut has an end to come");
+        });
+    }
+}
+
+impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, P: Base> Future for Block<B, C, H, P> {
     type Output = Left<B::Output>;
 
     #[inline]
@@ -276,7 +246,7 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Future for Block<B
         let this = self.project();
         let frame = &*this.frame;
         assert!(!frame.is_left(), "a scope was polled after it was left");
-        let polled = context::enter(frame, waker_id(cx.waker()), |stack| {
+        let polled = context::enter_seated(frame, this.base.seat(), waker_id(cx.waker()), |stack| {
             poll_entered(stack, this.stage, this.hosted, this.timer, *this.classify, cx)
         });
         if polled.is_ready() {
@@ -315,11 +285,11 @@ fn poll_body<B: Future>(
 
 /// Polls what is in the stage, with the frame on the stack.
 #[inline]
-fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
+fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, W: Watch>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut hosted: Pin<&mut H>,
-    mut timer: Pin<&mut Timer>,
+    mut timer: Pin<&mut W>,
     classify: C,
     cx: &mut Context<'_>,
 ) -> Poll<Left<B::Output>> {
@@ -354,11 +324,11 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
 
 /// Polls what comes behind the body.
 #[inline(never)]
-fn poll_end<B, R, H: Hosted<R>>(
+fn poll_end<B, R, H: Hosted<R>, W: Watch>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, R>>,
     mut hosted: Pin<&mut H>,
-    mut timer: Pin<&mut Timer>,
+    mut timer: Pin<&mut W>,
     cx: &mut Context<'_>,
 ) -> Poll<Left<R>> {
     loop {
@@ -448,9 +418,9 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
 
 /// The body is pending: looks whether it stays.
 #[inline]
-fn suspended(stack: &Stack<'_>, timer: Pin<&mut Timer>, cx: &mut Context<'_>) -> Verdict {
+fn suspended<W: Watch>(stack: &Stack<'_>, timer: Pin<&mut W>, cx: &mut Context<'_>) -> Verdict {
     let mut look = Look::new();
-    match stack.pause(&mut look) {
+    match stack.pause(cx.waker(), &mut look) {
         Pause::Shared(node) => return suspended_with_node(stack, node, timer, cx),
         Pause::Deliver => {}
         Pause::Kept(deadline) => {
@@ -466,10 +436,10 @@ fn suspended(stack: &Stack<'_>, timer: Pin<&mut Timer>, cx: &mut Context<'_>) ->
 
 /// The same with a node: registers for whatever may change, then looks (invariant 3 of the tree).
 #[inline(never)]
-fn suspended_with_node(
+fn suspended_with_node<W: Watch>(
     stack: &Stack<'_>,
     node: &Arc<Node>,
-    mut timer: Pin<&mut Timer>,
+    mut timer: Pin<&mut W>,
     cx: &mut Context<'_>,
 ) -> Verdict {
     node.register(cx.waker());
@@ -555,6 +525,7 @@ fn settle_body<B: Future, C: Classify<B::Output>>(
             (End::Finished, Ok(())) => Some(Left::Finished),
             (End::Returned(value), Ok(())) => Some(Left::Returned(value)),
             (End::Errored(value), Ok(())) => Some(Left::Errored(value)),
+            (End::Cut, Ok(())) if stack.is_light() => Some(Left::Cut),
             (end @ (End::Cut | End::Signalled(_)), Ok(())) => {
                 stage.set(Stage::Ending { end: Some(end) });
                 None

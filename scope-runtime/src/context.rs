@@ -13,7 +13,7 @@ use crate::deadline::{Given, Moment};
 use crate::landing::Awaiting;
 use crate::poll_stack;
 use crate::site::{Kind, Site};
-use crate::tree::{Extra, Look, Node, NodeInit, Place, bubbles_exist, deadline_cause};
+use crate::tree::{ChildKey, Extra, Look, Node, NodeInit, Place, Registered, bubbles_exist, deadline_cause};
 
 pub(crate) use crate::poll_stack::{outside, with_stack};
 
@@ -72,6 +72,13 @@ impl Frame {
         }
     }
 
+    /// The frame of a child task that has no node yet: it stands on its [`Seat`].
+    pub(crate) fn seated(site: &'static Site) -> Self {
+        let frame = Self::new(site, None);
+        frame.set(ROOTED);
+        frame
+    }
+
     /// The frame of a child task, of a guest, or of a cleanup that runs for `node`.
     pub(crate) fn rooted(node: Arc<Node>) -> Self {
         let frame = Self::new(node.site(), None);
@@ -117,6 +124,10 @@ impl Frame {
             None if passed => self.set(EXPIRED),
             None => {}
         }
+    }
+
+    pub(crate) fn site(&self) -> &'static Site {
+        self.site
     }
 
     fn kind(&self) -> Kind {
@@ -231,6 +242,57 @@ pub(crate) enum Pause<'a> {
     Shared(&'a Arc<Node>),
 }
 
+/// Where a child task stands: in the list of the scope that it was spawned into. Its future has it; so it can do without
+/// a node of its own until somebody needs one.
+pub struct Seat {
+    scope: Arc<Node>,
+    at: u32,
+    /// How many calls the scope had made when this child last looked.
+    heard: Cell<u32>,
+    /// Whether the list has its waker. It is a task's, which never changes.
+    registered: Cell<bool>,
+}
+
+impl Seat {
+    pub(crate) fn new(scope: Arc<Node>, key: ChildKey, heard: u32) -> Self {
+        let at = u32::try_from(key.at).expect("a scope has fewer than 2^32 children at a time");
+        Self { scope, at, heard: Cell::new(heard), registered: Cell::new(false) }
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<Node> {
+        &self.scope
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at as usize
+    }
+
+    /// Whether others made nodes for children of the scope since this one looked.
+    #[inline]
+    fn was_called(&self) -> bool {
+        self.heard.get() != self.scope.calls()
+    }
+
+    /// The node that others made for this child, if any.
+    fn node(&self) -> Option<Arc<Node>> {
+        self.heard.set(self.scope.calls());
+        self.scope.known_node_of(self.at())
+    }
+
+    /// Stores the waker, so that whatever changes leads to another poll. Gives back the node that others made.
+    fn register(&self, waker: &Waker) -> Option<Arc<Node>> {
+        if self.registered.replace(true) {
+            return if self.was_called() { self.node() } else { None };
+        }
+        let Registered { node, changed } = self.scope.register_child(self.at(), waker);
+        if changed {
+            // A scope inside may have looked before it changed (rule L5).
+            waker.wake_by_ref();
+        }
+        node
+    }
+}
+
 /// Which cancels count (rule G1).
 #[derive(Clone, Copy)]
 enum How {
@@ -240,17 +302,52 @@ enum How {
     Hard,
 }
 
+impl How {
+    fn seen_by(self, node: &Node, look: &mut Look) -> bool {
+        match self {
+            Self::AtAll => node.sees_cancel(look),
+            Self::Hard => node.sees_hard_cancel(look),
+        }
+    }
+}
+
 /// A frame that is being polled, and those that are being polled around it.
 pub(crate) struct Stack<'a> {
     frame: &'a Frame,
+    /// Of a child task: what it stands on, whatever is below.
+    seat: Option<&'a Seat>,
     below: Option<&'a Stack<'a>>,
     waker: WakerId,
+}
+
+/// What is around a frame that has no node.
+enum Around<'a> {
+    Nothing,
+    Frame(&'a Stack<'a>),
+    /// The scope that the child task was spawned into.
+    Scope(&'a Arc<Node>),
 }
 
 /// Runs `f` with the frame on the stack, for a poll of what it belongs to.
 #[inline]
 pub(crate) fn enter<T>(frame: &Frame, waker: WakerId, f: impl FnOnce(&Stack<'_>) -> T) -> T {
-    poll_stack::push(frame, waker, |stack| {
+    enter_seated(frame, None, waker, f)
+}
+
+/// The same for a frame that may be a child task's.
+#[inline]
+pub(crate) fn enter_seated<T>(
+    frame: &Frame,
+    seat: Option<&Seat>,
+    waker: WakerId,
+    f: impl FnOnce(&Stack<'_>) -> T,
+) -> T {
+    poll_stack::push(frame, seat, waker, |stack| {
+        if let Some(seat) = seat
+            && seat.was_called()
+        {
+            stack.take_node(seat.node());
+        }
         if let Some(node) = frame.node() {
             stack.relink(node);
         }
@@ -259,8 +356,8 @@ pub(crate) fn enter<T>(frame: &Frame, waker: WakerId, f: impl FnOnce(&Stack<'_>)
 }
 
 /// The same while a body is dropped by something that is no scope: it keeps its parent.
-pub(crate) fn enter_for_drop<T>(frame: &Frame, f: impl FnOnce() -> T) -> T {
-    poll_stack::push(frame, (0, 0), |_| {
+pub(crate) fn enter_for_drop<T>(frame: &Frame, seat: Option<&Seat>, f: impl FnOnce() -> T) -> T {
+    poll_stack::push(frame, seat, (0, 0), |_| {
         frame.set(DROPPING);
         let result = f();
         frame.take(DROPPING);
@@ -270,8 +367,33 @@ pub(crate) fn enter_for_drop<T>(frame: &Frame, f: impl FnOnce() -> T) -> T {
 
 impl<'a> Stack<'a> {
     #[inline]
-    pub(crate) fn new(frame: &'a Frame, below: Option<&'a Stack<'a>>, waker: WakerId) -> Self {
-        Self { frame, below, waker }
+    pub(crate) fn new(
+        frame: &'a Frame,
+        seat: Option<&'a Seat>,
+        below: Option<&'a Stack<'a>>,
+        waker: WakerId,
+    ) -> Self {
+        Self { frame, seat, below, waker }
+    }
+
+    fn around(&self) -> Around<'a> {
+        match (self.seat, self.below) {
+            (Some(seat), _) => Around::Scope(&seat.scope),
+            (None, Some(below)) => Around::Frame(below),
+            (None, None) => Around::Nothing,
+        }
+    }
+
+    /// Whether this is a child task without a node.
+    pub(crate) fn is_light(&self) -> bool {
+        self.seat.is_some() && self.frame.node().is_none()
+    }
+
+    /// Somebody made a node for this child task.
+    fn take_node(&self, node: Option<Arc<Node>>) {
+        if let Some(node) = node {
+            let _ = self.frame.node.set(node);
+        }
     }
 
     pub(crate) fn below(&self) -> Option<&'a Stack<'a>> {
@@ -303,6 +425,11 @@ impl<'a> Stack<'a> {
     /// The node of the frame, made now if need be, with all that it stands on (invariant 1).
     fn node(&self) -> &'a Arc<Node> {
         if let Some(node) = self.frame.node() {
+            return node;
+        }
+        if let Some(seat) = self.seat {
+            let node = self.frame.node.get_or_init(|| seat.scope.node_of(seat.at()));
+            node.begin_pass(None);
             return node;
         }
         let parent = self.below.map(|below| below.node());
@@ -342,7 +469,10 @@ impl<'a> Stack<'a> {
                 Kind::Shield | Kind::Race | Kind::Cleanup => at = at.below?,
                 Kind::Task | Kind::Guest => {
                     // What opens no cancel switch is looked through here, too: a shield, a race with its arms.
-                    let mut scope = at.frame.node().and_then(|node| node.parent());
+                    let mut scope = match at.seat {
+                        Some(seat) => Some(Arc::clone(&seat.scope)),
+                        None => at.frame.node().and_then(|node| node.parent()),
+                    };
                     while let Some(inner) = scope.take_if(|node| {
                         !matches!(node.site().kind(), Kind::Scope | Kind::Function | Kind::Token)
                     }) {
@@ -361,18 +491,19 @@ impl<'a> Stack<'a> {
         loop {
             if let Some(node) = at.frame.node() {
                 // From here on everything has nodes (invariant 1), and they are linked as the stack is.
-                return match how {
-                    How::AtAll => node.sees_cancel(look),
-                    How::Hard => node.sees_hard_cancel(look),
-                };
+                return how.seen_by(node, look);
             }
             // A scope with grace has a node, so this cancel is hard.
             if at.frame.cancel_called(look) {
                 return true;
             }
-            match at.below {
-                Some(below) if !at.frame.has(SHIELD) => at = below,
-                _ => return false,
+            if at.frame.has(SHIELD) {
+                return false;
+            }
+            match at.around() {
+                Around::Frame(below) => at = below,
+                Around::Scope(scope) => return how.seen_by(scope, look),
+                Around::Nothing => return false,
             }
         }
     }
@@ -393,7 +524,14 @@ impl<'a> Stack<'a> {
         if let Some(node) = self.frame.node() {
             return node.sees_outer_hard_cancel(look);
         }
-        !self.frame.has(SHIELD) && self.below.is_some_and(|below| below.sees(How::Hard, look))
+        if self.frame.has(SHIELD) {
+            return false;
+        }
+        match self.around() {
+            Around::Frame(below) => below.sees(How::Hard, look),
+            Around::Scope(scope) => scope.sees_hard_cancel(look),
+            Around::Nothing => false,
+        }
     }
 
     /// The earliest moment that counts here, and the waker of the frame that provides it.
@@ -401,7 +539,8 @@ impl<'a> Stack<'a> {
         let mut earliest = (Moment::NEVER, self.waker);
         let mut at = self;
         loop {
-            if let Some(node) = at.frame.node().filter(|_| at.frame.has(ROOTED)) {
+            let rooted = at.frame.node().filter(|_| at.frame.has(ROOTED));
+            if let Some(node) = rooted.or_else(|| at.seat.map(|seat| &seat.scope)) {
                 let moment = of_node(node);
                 return if moment <= earliest.0 { (moment, at.waker) } else { earliest };
             }
@@ -466,18 +605,22 @@ impl<'a> Stack<'a> {
     fn told_as(&self) -> Option<ToldAs> {
         let mut at = self;
         loop {
-            match at.frame.node() {
-                Some(node) => return node.told_as(),
-                None => at = at.below?,
+            match (at.frame.node(), at.around()) {
+                (Some(node), _) | (None, Around::Scope(node)) => return node.told_as(),
+                (None, Around::Frame(below)) => at = below,
+                (None, Around::Nothing) => return None,
             }
         }
     }
 
     fn outer_cause(&self, look: &mut Look) -> Cause {
-        match (self.frame.node(), self.below) {
+        match (self.frame.node(), self.around()) {
             (Some(node), _) => node.outer_cause(look),
-            (None, Some(below)) => Cause::Parent(below.error(look)),
-            (None, None) => Cause::Dropped,
+            (None, Around::Frame(below)) => Cause::Parent(below.error(look)),
+            (None, Around::Scope(scope)) if scope.sees_cancel(look) => {
+                Cause::Parent(scope.cancelled_error(look))
+            }
+            (None, Around::Scope(_) | Around::Nothing) => Cause::Dropped,
         }
     }
 
@@ -545,9 +688,12 @@ impl<'a> Stack<'a> {
 
     /// The body is pending. All that a scope without a node needs is done in one go.
     #[inline]
-    pub(crate) fn pause(&self, look: &mut Look) -> Pause<'a> {
+    pub(crate) fn pause(&self, waker: &Waker, look: &mut Look) -> Pause<'a> {
         if let Some(node) = self.frame.node() {
             return Pause::Shared(node);
+        }
+        if let Some(seat) = self.seat {
+            return self.pause_seated(seat, waker, look);
         }
         // Also if it is cancelled from the start (rule D1): its deadline bubbles all the same.
         if self.needs_node() {
@@ -563,12 +709,27 @@ impl<'a> Stack<'a> {
         }
     }
 
+    /// The same for a child task without a node: its waker goes into the list of its scope.
+    fn pause_seated(&self, seat: &'a Seat, waker: &Waker, look: &mut Look) -> Pause<'a> {
+        self.take_node(seat.register(waker));
+        match self.frame.node() {
+            Some(node) => Pause::Shared(node),
+            None if self.frame.has(INNER_UNWOUND) || seat.scope.sees_hard_cancel(look) => Pause::Deliver,
+            None => Pause::Kept(Moment::NEVER),
+        }
+    }
+
     /// Whether a cancel from further out is visible, as far as somebody has noticed it. The clock is left to timers: one is
     /// set for each deadline that counts, and the scope that has it looks for itself.
     #[inline]
     fn is_known_to_be_cut(&self) -> bool {
         let mut at = self;
-        while let Some(below) = at.below.filter(|_| !at.frame.has(SHIELD)) {
+        while !at.frame.has(SHIELD) {
+            let below = match at.around() {
+                Around::Frame(below) => below,
+                Around::Scope(scope) => return scope.is_known_to_be_hard(),
+                Around::Nothing => return false,
+            };
             if let Some(node) = below.frame.node() {
                 return node.is_known_to_be_hard();
             }
@@ -594,7 +755,7 @@ impl<'a> Stack<'a> {
     pub(crate) fn has_nodes(&self) -> bool {
         let mut at = Some(self);
         while let Some(stack) = at {
-            if stack.frame.node().is_some() {
+            if stack.frame.node().is_some() || stack.seat.is_some() {
                 return true;
             }
             at = stack.below;
@@ -651,14 +812,17 @@ impl<'a> Stack<'a> {
         if !bubbles_exist() || self.frame.deadline.is_never() {
             return false;
         }
-        let mut around = self.below;
-        while let Some(stack) = around {
-            if let Some(node) = stack.frame.node() {
-                return node.bubbles();
+        let mut at = self;
+        loop {
+            match at.around() {
+                Around::Frame(below) => match below.frame.node() {
+                    Some(node) => return node.bubbles(),
+                    None => at = below,
+                },
+                Around::Scope(scope) => return scope.bubbles(),
+                Around::Nothing => return false,
             }
-            around = stack.below;
         }
-        false
     }
 
     /// A node for this frame if its deadline is to bubble up (rule B1).

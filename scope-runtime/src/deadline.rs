@@ -13,7 +13,7 @@ use crate::blocking::clock::test_now;
 
 /// An instant as nanoseconds on a scale of our own, so that it fits an atomic. [`Moment::NEVER`] is no instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(pub(crate) u64);
+pub struct Moment(pub(crate) u64);
 
 /// Room below the first instant that we see: a paused clock of tokio's starts where its runtime was built, which may
 /// be before our first look at a clock.

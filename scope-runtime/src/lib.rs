@@ -114,6 +114,7 @@
 //! * An await that never suspends again, or blocking code, is not cancelled: use [`check()`].
 
 mod ambient;
+mod base;
 mod beside;
 pub mod blocking;
 mod boundary;

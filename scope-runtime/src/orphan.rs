@@ -131,7 +131,9 @@ pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
             }
             // A cleanup is no scope: nobody waits at its end, but at that of the scope that it runs for.
             if scope.site().kind() != Kind::Cleanup {
-                key = scope.add_child(node, Role::Adopted, Home::Runtime).map(|admitted| admitted.key);
+                key = scope
+                    .add_child(node.site(), Some(Arc::clone(node)), Role::Adopted, Home::Runtime)
+                    .map(|admitted| admitted.key.at);
             }
             if key.is_some() {
                 adopter = Some(scope);

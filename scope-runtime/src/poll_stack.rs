@@ -18,7 +18,7 @@
 use std::cell::Cell;
 use std::ptr;
 
-use crate::context::{Frame, Stack, WakerId};
+use crate::context::{Frame, Seat, Stack, WakerId};
 
 thread_local! {
     /// Has no destructor, so it is there as long as any code runs on the thread.
@@ -36,10 +36,15 @@ impl Drop for Restore {
 
 /// Runs `f` with `frame` on top of the stack.
 #[inline]
-pub(crate) fn push<T>(frame: &Frame, waker: WakerId, f: impl FnOnce(&Stack<'_>) -> T) -> T {
+pub(crate) fn push<T>(
+    frame: &Frame,
+    seat: Option<&Seat>,
+    waker: WakerId,
+    f: impl FnOnce(&Stack<'_>) -> T,
+) -> T {
     let below = TOP.get();
     // SAFETY: by invariant 1 it is null, or points to an entry that outlives this call.
-    let entry = Stack::new(frame, unsafe { below.as_ref() }, waker);
+    let entry = Stack::new(frame, seat, unsafe { below.as_ref() }, waker);
     // Dropped before `entry`, which is declared before it.
     let _restore = Restore(below);
     TOP.set((&raw const entry).cast());
@@ -83,9 +88,9 @@ mod tests {
     fn what_was_pushed_is_on_top_until_the_end() {
         let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
         assert_eq!(name(), None);
-        push(&outer, (0, 0), |_| {
+        push(&outer, None, (0, 0), |_| {
             assert_eq!(name(), Some("outer"));
-            push(&inner, (0, 0), |_| {
+            push(&inner, None, (0, 0), |_| {
                 assert_eq!(name(), Some("inner"));
                 outside(|| {
                     assert_eq!(name(), Some("outer"));
@@ -102,9 +107,9 @@ mod tests {
     #[test]
     fn a_panic_leaves_the_stack_as_it_was() {
         let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
-        push(&outer, (0, 0), |_| {
+        push(&outer, None, (0, 0), |_| {
             let panicked =
-                catch_unwind(AssertUnwindSafe(|| push(&inner, (0, 0), |_| panic!("in the middle"))));
+                catch_unwind(AssertUnwindSafe(|| push(&inner, None, (0, 0), |_| panic!("in the middle"))));
             assert!(panicked.is_err());
             let panicked = catch_unwind(|| outside(|| panic!("in the middle")));
             assert!(panicked.is_err());
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn another_thread_has_a_stack_of_its_own() {
         let outer = Frame::new(&OUTER, None);
-        push(&outer, (0, 0), |_| {
+        push(&outer, None, (0, 0), |_| {
             std::thread::scope(|threads| assert_eq!(threads.spawn(name).join().unwrap(), None));
         });
     }

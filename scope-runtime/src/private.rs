@@ -439,6 +439,7 @@ fn settle_with<R>(left: Left<R>, convert: impl FnOnce(Box<dyn Any + Send>) -> R)
         Left::Failed(error) => Settled::Failed(convert(error)),
         Left::Panicked(payload) => resume_unwind(payload),
         Left::Signalled { error, .. } | Left::Cancelled { error, .. } => Settled::Cancelled(error),
+        Left::Cut => unreachable!("only a child task is cut without a word"),
     }
 }
 

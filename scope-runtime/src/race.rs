@@ -116,7 +116,7 @@ fn value_of<R>(left: Left<R>) -> R {
         Left::Returned(value) | Left::Errored(value) => value,
         Left::Panicked(payload) => resume_unwind(payload),
         Left::Cancelled { error, .. } => cut(&error),
-        Left::Finished | Left::Failed(_) | Left::Signalled { .. } => {
+        Left::Finished | Left::Cut | Left::Failed(_) | Left::Signalled { .. } => {
             unreachable!("its body ends with a value, and its children keep their errors")
         }
     }

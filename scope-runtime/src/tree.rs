@@ -34,6 +34,7 @@ use crate::deadline::{Given, Moment};
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
 
+mod children;
 mod ending;
 mod extra;
 mod limit;
@@ -44,7 +45,7 @@ mod search;
 mod untaken;
 mod why;
 
-pub(crate) use ending::{Admitted, ChildEnd, Role};
+pub(crate) use children::{Admitted, ChildEnd, ChildKey, Registered, Role};
 pub(crate) use extra::Extra;
 pub(crate) use limit::{Go, Starter};
 pub(crate) use link::Place;
@@ -54,7 +55,7 @@ pub(crate) use search::Hold;
 pub(crate) use untaken::Untaken;
 pub(crate) use why::Origin;
 
-use ending::Child;
+use children::Child;
 use limit::{Limit, Waiting};
 use link::{Inner, Parent, ParentLink};
 
@@ -104,6 +105,8 @@ pub struct Node {
     /// Counts the passes over the body; `seen` of an inner node holds the pass in which it was last reached (U1a).
     pass: AtomicU32,
     seen: AtomicU32,
+    /// How often somebody gave a node to a child, which has to look then.
+    calls: AtomicU32,
     runtime: Option<Handle>,
     state: Mutex<State>,
 }
@@ -182,6 +185,11 @@ impl NodeInit {
 
 impl Node {
     pub(crate) fn new(init: NodeInit) -> Self {
+        Self::on(Handle::try_current().ok(), init)
+    }
+
+    /// A node that belongs to this runtime.
+    fn on(runtime: Option<Handle>, init: NodeInit) -> Self {
         let NodeInit { site, extra, deadline, given, shield } = init;
         let mut flags = match extra.as_ref().and_then(|extra| extra.bubble) {
             None => 0,
@@ -202,7 +210,8 @@ impl Node {
             parent: ParentLink::default(),
             pass: AtomicU32::new(0),
             seen: AtomicU32::new(0),
-            runtime: Handle::try_current().ok(),
+            calls: AtomicU32::new(0),
+            runtime,
             state: Mutex::new(state),
         }
     }
@@ -237,6 +246,16 @@ impl Node {
 
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.runtime.clone().or_else(|| Handle::try_current().ok())
+    }
+
+    /// The runtime that it was made on.
+    pub(crate) fn own_runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
+    }
+
+    /// Whether children may have to wait for their turn (rule F6).
+    pub(crate) fn has_limit(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.limit.is_some())
     }
 
     pub(crate) fn cleanup_timeout(&self) -> Option<Duration> {
@@ -398,12 +417,22 @@ impl Node {
     fn collect_here(&self, look: &mut Look, todo: &mut Vec<Arc<Self>>) {
         self.raise(CHANGED);
         self.refuse_if_cancelled(look);
-        let state = self.lock();
+        let mut state = self.lock();
         look.wake_all_later(state.waker.clone());
         look.wake_all_later(state.watchers.iter().map(|(_, waker)| waker.clone()));
-        let inner = state.inner.iter().map(|(_, inner)| &inner.node);
-        let children = state.children.iter().map(|(_, child)| &child.node);
-        todo.extend(inner.chain(children).filter(|node| !node.has(SHIELD)).cloned());
+        todo.extend(
+            state.inner.iter().map(|(_, inner)| &inner.node).filter(|node| !node.has(SHIELD)).cloned(),
+        );
+        for (_, child) in &mut state.children {
+            match &child.node {
+                Some(node) if node.has(SHIELD) => {}
+                Some(node) => todo.push(Arc::clone(node)),
+                None => match &child.waker {
+                    Some(waker) => look.wake_later(waker.clone()),
+                    None => child.changed = true,
+                },
+            }
+        }
     }
 }
 

@@ -244,9 +244,9 @@ impl<F, O, T> Runner<F, O, T> {
                     Ok(output) => output,
                     Err(payload) => {
                         let failure = Failure::panic(node.name(), payload);
-                        let cause = failure.cause();
+                        let cancelled = Cancelled::new(node.who(), failure.cause());
                         custody.keeper(&scope).fail(failure);
-                        return Body::Value(Outcome::Failed(cause));
+                        return Body::Value(Outcome::Failed(cancelled));
                     }
                 },
             };

@@ -1,4 +1,4 @@
-//! What a boundary asks of its node: wake-ups, children, cleanup, and the end.
+//! What a boundary asks of its node: wake-ups, cleanup, and the end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,92 +6,11 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::{
-    CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, HARD, Look, Node, ORPHANED, Origin, SOFT_CUT, STOPPED,
-    State,
+    CHANGED, CLOSED, CUT, DELIVERED, ENDING, GIVEN_UP, HARD, Look, Node, ORPHANED, SOFT_CUT, STOPPED,
 };
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::{CleanupItem, Running};
 use crate::failure::{Failure, Suppressed};
-use crate::task::Home;
-
-/// A child task, or an adopted orphan.
-pub(super) struct Child {
-    pub(super) node: Arc<Node>,
-    role: Role,
-    /// Whether the boundary itself polls it.
-    pub(super) home: Home,
-    /// It is one of those that `limit` counts, and runs.
-    pub(super) holds_slot: bool,
-}
-
-/// What a child is to its scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Part of the scope's work.
-    Foreground,
-    /// The boundary does not wait for it (rule F8).
-    Background,
-    /// The cleanup of a guard: shielded, and not held up by the limit.
-    Cleanup,
-    /// Work that was begun elsewhere, which goes on whatever the limit is (rule U5).
-    Adopted,
-}
-
-impl Role {
-    /// Whether `limit` counts it (rule F6).
-    fn is_limited(self) -> bool {
-        matches!(self, Self::Foreground | Self::Background)
-    }
-
-    /// Whether the scope's work is incomplete if a cancel cut it (rule D6).
-    fn can_be_lost(self) -> bool {
-        matches!(self, Self::Foreground | Self::Cleanup)
-    }
-}
-
-/// See [`Node::add_child`].
-pub(crate) struct Admitted {
-    pub(crate) key: usize,
-    /// It has to wait for its turn (rule F6).
-    pub(crate) waits: bool,
-}
-
-impl State {
-    /// Whether there are children to wait for.
-    pub(super) fn has_children(&self) -> bool {
-        !self.children.is_empty() && self.children.iter().any(|(_, child)| !self.stands_still(child))
-    }
-
-    /// Once nobody polls the boundary, nobody polls those of the children that it polls itself. They end when the
-    /// future of the scope is dropped.
-    fn stands_still(&self, child: &Child) -> bool {
-        self.boundary_gone && child.home == Home::Host
-    }
-}
-
-/// How a child task came to its end, as its scope needs to know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChildEnd {
-    /// By itself, by a failure (reported apart), or by a cancel of its own (rule D6).
-    Settled,
-    /// Unwound by a cancel that it saw through the scope.
-    Lost,
-    /// The same, by one that is only soft so far (rule G1).
-    SoftlyLost,
-}
-
-impl ChildEnd {
-    /// The end of a child that was cancelled from there, and has unwound.
-    pub(crate) fn of(origin: Origin, child: &Node) -> Self {
-        match origin {
-            Origin::Own => Self::Settled,
-            Origin::Outer if child.is_cut_softly() || !child.sees_hard_cancel(&mut Look::new()) => {
-                Self::SoftlyLost
-            }
-            Origin::Outer => Self::Lost,
-        }
-    }
-}
 
 /// See [`Node::take_result`].
 pub(crate) struct Taken {
@@ -181,54 +100,6 @@ impl Node {
         drop(gone);
     }
 
-    /// Cancels the background children once nothing else is left (rule F8); true if there is nothing to wait for.
-    pub(crate) fn children_done(&self) -> bool {
-        {
-            let state = self.lock();
-            if state.foreground > 0 {
-                return false;
-            }
-            if !state.has_children() {
-                return true;
-            }
-        }
-        self.dismiss_children();
-        !self.lock().has_children()
-    }
-
-    /// The children that are lost so far do not make the scope a lost one: another child did what they were for.
-    pub(crate) fn forgive_losses(&self) {
-        self.lock().lost_child = false;
-    }
-
-    /// The children are not needed any more: they are cancelled, and what becomes of them is nothing to the scope.
-    pub(crate) fn dismiss_children(&self) {
-        let dismissed: Vec<_> = {
-            let mut state = self.lock();
-            if std::mem::replace(&mut state.background_cancelled, true) {
-                return;
-            }
-            let mut dismissed = Vec::new();
-            let mut needed = 0;
-            for (_, child) in &mut state.children {
-                if child.role == Role::Foreground {
-                    child.role = Role::Background;
-                }
-                match child.role {
-                    Role::Background => dismissed.push(Arc::clone(&child.node)),
-                    _ => needed += 1,
-                }
-            }
-            state.foreground = needed;
-            dismissed
-        };
-        // Those that wait for a turn come first: the end of another must not start them.
-        let (waiting, running): (Vec<_>, Vec<_>) = dismissed.into_iter().partition(|child| child.waits());
-        for child in waiting.into_iter().chain(running) {
-            child.cancel(Cause::Task { at: None });
-        }
-    }
-
     /// Closes the scope if nothing is left to do.
     pub(crate) fn try_close(&self) -> bool {
         // The last moment at which its own deadline counts (rule L5).
@@ -263,10 +134,6 @@ impl Node {
 
     pub(crate) fn is_given_up(&self) -> bool {
         self.has(GIVEN_UP)
-    }
-
-    pub(crate) fn has_children(&self) -> bool {
-        self.lock().has_children()
     }
 
     /// Guests and watchers of a scope that was left learn of it (rule T6).
@@ -308,12 +175,7 @@ impl Node {
         if self.has(CLOSED) || self.raise(ORPHANED | ENDING | DELIVERED) & ORPHANED != 0 {
             return false;
         }
-        state.boundary_gone = true;
-        let left = state
-            .children
-            .iter()
-            .filter(|(_, child)| child.home == Home::Host && child.role != Role::Background);
-        state.foreground -= left.count();
+        state.lose_boundary();
         let owes = state.has_children() || !state.cleanup.is_empty() || state.running.is_some();
         state.cause.get_or_insert(Cause::Dropped);
         // Under the lock: nobody spawns into it between the look and the close.
@@ -325,52 +187,5 @@ impl Node {
             self.closed();
         }
         owes
-    }
-
-    /// Adds a child; `None` if the scope was left (rule F7).
-    pub(crate) fn add_child(&self, node: &Arc<Self>, role: Role, home: Home) -> Option<Admitted> {
-        let mut state = self.lock();
-        if self.has(CLOSED) {
-            return None;
-        }
-        let limit = state.limit.as_mut().filter(|_| role.is_limited());
-        let holds_slot = limit.map(|limit| limit.take_slot());
-        let child = Child { node: Arc::clone(node), role, home, holds_slot: holds_slot == Some(true) };
-        if state.stands_still(&child) {
-            // It will never be polled.
-        } else if role == Role::Background {
-            // If its scope has begun to end already, this one must be cancelled, too.
-            state.background_cancelled = false;
-        } else {
-            state.foreground += 1;
-        }
-        Some(Admitted { key: state.children.insert(child), waits: holds_slot == Some(false) })
-    }
-
-    /// A child has ended, cleanup included.
-    pub(crate) fn child_ended(&self, key: usize, end: ChildEnd) {
-        let mut look = Look::new();
-        let mut state = self.lock();
-        let Some(child) = state.children.try_remove(key) else { return };
-        let counts = !state.stands_still(&child);
-        let lost = end != ChildEnd::Settled && child.role.can_be_lost() && counts;
-        state.lost_child |= lost;
-        if child.role != Role::Background && counts {
-            state.foreground -= 1;
-        }
-        let last = state.foreground == 0;
-        if last {
-            look.wake_all_later(state.waker.clone());
-        }
-        let slot_is_free = child.holds_slot && state.limit.as_mut().is_some_and(|limit| limit.free_slot());
-        drop(state);
-        if lost {
-            self.cut(end == ChildEnd::SoftlyLost, &mut look);
-        }
-        child.node.wait_no_longer();
-        drop(child);
-        if slot_is_free {
-            self.start_waiting(&mut look);
-        }
     }
 }

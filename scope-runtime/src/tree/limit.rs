@@ -91,7 +91,7 @@ impl State {
     /// The child takes a slot, unless it has ended meanwhile: the future of a fork can be dropped at any time.
     fn give_slot(&mut self, key: usize, node: &Arc<Node>) {
         if let Some(child) = self.children.get_mut(key)
-            && Arc::ptr_eq(&child.node, node)
+            && child.node.as_ref().is_some_and(|known| Arc::ptr_eq(known, node))
             && let Some(limit) = &mut self.limit
         {
             child.holds_slot = true;

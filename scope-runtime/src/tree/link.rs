@@ -41,6 +41,12 @@ impl ParentLink {
         self.moved.load(Ordering::Acquire)
     }
 
+    /// Sets the first parent, before anybody knows of the node.
+    pub(super) fn begin(&mut self, parent: Arc<Node>) {
+        let known = self.first.set(Some(parent));
+        debug_assert!(known.is_ok(), "a new node has no parent");
+    }
+
     /// Sets the parent, and gives the old one back, to be dropped where that may run a user's code.
     fn set(&self, parent: Option<Arc<Node>>) -> Option<Arc<Node>> {
         let parent = self.first.set(parent).err()?;

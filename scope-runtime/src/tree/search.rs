@@ -148,7 +148,7 @@ impl Node {
         let hosted: Vec<_> = {
             let state = self.lock();
             let hosted = state.children.iter().filter(|(_, child)| child.home == Home::Host);
-            hosted.map(|(_, child)| Arc::clone(&child.node)).collect()
+            hosted.filter_map(|(_, child)| child.node.clone()).collect()
         };
         for child in hosted {
             let inside = child.inner_nodes().into_iter().map(|(_, node)| node);
