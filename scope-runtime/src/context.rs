@@ -450,7 +450,11 @@ impl<'a> Stack<'a> {
     /// The next moment for which this frame needs a timer.
     pub(crate) fn needs_timer(&self, look: &mut Look) -> Moment {
         let own = self.needs_timer_of_its_own(look);
-        let others = self.held_up().unwrap_or(Moment::NEVER);
+        let soft_end = match self.frame.node() {
+            Some(node) if self.frame.has(ROOTED) => node.visible_soft_end(),
+            _ => Moment::NEVER,
+        };
+        let others = soft_end.min(self.held_up().unwrap_or(Moment::NEVER));
         // What lies behind a hard cancel changes nothing here any more.
         if others.is_never() || self.sees_hard_cancel(look) { own } else { own.min(others) }
     }

@@ -28,6 +28,9 @@ pub(crate) fn bubbles_exist() -> bool {
     BUBBLES.load(Ordering::Relaxed)
 }
 
+/// Whether any cancel ever was soft: without one, nobody looks for the end of a grace.
+static SOFT: AtomicBool = AtomicBool::new(false);
+
 /// What became of a request.
 enum Requested {
     /// It is the first cause.
@@ -56,6 +59,7 @@ impl Node {
         match &self.extra {
             Some(extra) if !extra.grace.is_zero() => {
                 if !self.has(CANCELLED | STOPPED) {
+                    SOFT.store(true, Ordering::Relaxed);
                     extra.hard_at.store(since.after(extra.grace).0, Ordering::Release);
                 }
                 self.raise(flag);
@@ -85,6 +89,15 @@ impl Node {
             self.collect_below(look);
         }
         true
+    }
+
+    /// When the soft cancels that are visible here begin to be hard. What they are to cut can't wait for the boundary to
+    /// notice, whose future may be polled by nobody (rule D7).
+    pub(crate) fn visible_soft_end(&self) -> Moment {
+        if !SOFT.load(Ordering::Relaxed) {
+            return Moment::NEVER;
+        }
+        self.earliest(|node| if node.has(HARD) { Moment::NEVER } else { node.hard_at() })
     }
 
     /// The next moment at which something happens to this scope by the clock: its deadline, or the end of its grace.
