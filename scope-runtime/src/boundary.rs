@@ -355,6 +355,7 @@ fn poll_end<B, R, H: Hosted<R>, W: Watch>(
                         if timer.as_mut().has_passed(deadline, Some(node), cx) {
                             continue;
                         }
+                        stack.frame().watched();
                         return Poll::Pending;
                     }
                 }
@@ -460,6 +461,7 @@ fn suspended_with_node<W: Watch>(
         let wait_until = wait_until.min(stack.needs_timer(&mut look));
         drop(look);
         if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
+            stack.frame().watched();
             return Verdict::Keep;
         }
     }

@@ -8,6 +8,8 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::runtime::Handle;
+
 use crate::cause::{Cancelled, Cause, ToldAs, Who};
 use crate::deadline::{Given, Moment};
 use crate::landing::Awaiting;
@@ -53,6 +55,11 @@ const INNER_UNWOUND_SOFTLY: u16 = 1 << 9;
 const THREAD: u16 = 1 << 10;
 /// The boundary was left.
 const LEFT: u16 = 1 << 11;
+/// The boundary has a timer for what happens to the scope by the clock, or a frame around it has, and it reaches those
+/// inside without a pass.
+const WATCHED: u16 = 1 << 12;
+/// The body is a wait of sync code, which sees what happens to this frame.
+const WAITING: u16 = 1 << 13;
 
 impl Frame {
     /// A scope with options that few have gets a node at once: there is no room for them here.
@@ -197,6 +204,16 @@ impl Frame {
         self.set(LEFT);
     }
 
+    /// The boundary waits, and its timer is set for the node.
+    pub(crate) fn watched(&self) {
+        self.set(WATCHED);
+    }
+
+    /// Whether that still holds: what changed since then may have moved a deadline.
+    fn is_watched(&self) -> bool {
+        self.has(WATCHED) && self.node().is_some_and(|node| !node.has_changed())
+    }
+
     pub(crate) fn is_left(&self) -> bool {
         self.has(LEFT)
     }
@@ -318,6 +335,8 @@ pub(crate) struct Stack<'a> {
     seat: Option<&'a Seat>,
     below: Option<&'a Stack<'a>>,
     waker: WakerId,
+    /// Not all frames are polled with one waker: an executor runs inside of another one's task. Ours for forks is none.
+    nested: bool,
 }
 
 /// What is around a frame that has no node.
@@ -373,7 +392,9 @@ impl<'a> Stack<'a> {
         below: Option<&'a Stack<'a>>,
         waker: WakerId,
     ) -> Self {
-        Self { frame, seat, below, waker }
+        let is_fork = frame.has(ROOTED) && frame.kind() == Kind::Task;
+        let nested = below.is_some_and(|below| below.nested || below.waker != waker && !is_fork);
+        Self { frame, seat, below, waker, nested }
     }
 
     fn around(&self) -> Around<'a> {
@@ -411,6 +432,9 @@ impl<'a> Stack<'a> {
 
     /// Hangs the frame's node under what is below it now (rule T1).
     fn relink(&self, node: &Arc<Node>) {
+        if node.has_changed() {
+            self.frame.take(WATCHED);
+        }
         if self.frame.has(ROOTED) {
             node.begin_pass(None);
             return;
@@ -418,6 +442,7 @@ impl<'a> Stack<'a> {
         let parent = self.below.map(|below| below.node());
         if !node.is_linked_below(parent) {
             node.link(parent.cloned(), Place::Inside, &mut Look::new());
+            self.frame.take(WATCHED);
         }
         node.begin_pass(parent.map(|parent| &**parent));
     }
@@ -561,9 +586,71 @@ impl<'a> Stack<'a> {
         Some(self.earliest(Frame::own_deadline, Node::effective_deadline).0)
     }
 
+    /// The next moment for which this frame needs a timer.
+    pub(crate) fn needs_timer(&self, look: &mut Look) -> Moment {
+        let own = self.needs_timer_of_its_own(look);
+        let soft_end = match self.frame.node() {
+            Some(node) if self.frame.has(ROOTED) => node.visible_soft_end(),
+            _ => Moment::NEVER,
+        };
+        let others = soft_end.min(self.held_up().unwrap_or(Moment::NEVER));
+        // What lies behind a hard cancel changes nothing here any more.
+        if others.is_never() || self.sees_hard_cancel(look) { own } else { own.min(others) }
+    }
+
+    /// What this frame must look after for those around it: `None` if there is nobody who could be cancelled, else when
+    /// the clock does it.
+    ///
+    /// Their boundaries act when their pass is over. It never is as long as a nested `block_on` keeps the thread, in async
+    /// code or in sync code, and until then nobody sets their timers. An executor within the task (a
+    /// `FuturesUnordered`) looks the same from in here; but where a boundary has waited before, its timer is set.
+    fn held_up(&self) -> Option<Moment> {
+        if !self.nested {
+            return None;
+        }
+        let mut held_up = None;
+        let mut at = self;
+        while let Some(below) = at.below.filter(|below| at.is_seen_from_inside(below)) {
+            at = below;
+            if at.frame.has(WAITING) {
+                break;
+            }
+            if at.waker == self.waker {
+                continue;
+            }
+            let event = match at.frame.node() {
+                Some(_) if at.frame.is_watched() => Moment::NEVER,
+                // It looks at the clock for itself, and does not get to it.
+                Some(node) if at.frame.has(THREAD | STRETCH) => node.effective_event(),
+                _ => at.frame.next_event(),
+            };
+            if at.frame.node().is_some() || !event.is_never() {
+                held_up = Some(event.min(held_up.unwrap_or(Moment::NEVER)));
+            }
+        }
+        // Without a runtime there is no timer.
+        held_up.filter(|_| Handle::try_current().is_ok())
+    }
+
+    /// Whether `below`, which is right below, is what this frame sees: not from a shield, nor from a child that hangs
+    /// elsewhere in the tree.
+    fn is_seen_from_inside(&self, below: &Self) -> bool {
+        if self.frame.is_shielded() {
+            return false;
+        }
+        let parent = match self.seat {
+            Some(seat) => Some(Some(Arc::clone(&seat.scope))),
+            None => self.frame.node().filter(|_| self.frame.has(ROOTED)).map(|node| node.parent()),
+        };
+        parent.is_none_or(|parent| match (parent, below.frame.node()) {
+            (Some(parent), Some(below)) => Arc::ptr_eq(&parent, below),
+            _ => false,
+        })
+    }
+
     /// The deadline for which this frame needs a timer of its own: none if an outer one comes first, and wakes with the
     /// same waker (rule L5).
-    pub(crate) fn needs_timer(&self, look: &mut Look) -> Moment {
+    fn needs_timer_of_its_own(&self, look: &mut Look) -> Moment {
         let own = match self.frame.node() {
             Some(node) => node.pending_event(look),
             None if self.frame.has(EXPIRED) => Moment::NEVER,
@@ -662,6 +749,15 @@ impl<'a> Stack<'a> {
         at.frame.has(THREAD)
     }
 
+    /// A wait of sync code begins, or is over, with what this gave back.
+    pub(crate) fn set_waiting(&self, waiting: bool) -> bool {
+        let before = self.frame.take(WAITING);
+        if waiting {
+            self.frame.set(WAITING);
+        }
+        before
+    }
+
     /// A wait of sync code is about to poll its future once more: a pass over the body, as far as scopes inside of that
     /// future are concerned (rule U1a).
     pub(crate) fn pass_again(&self) {
@@ -715,6 +811,8 @@ impl<'a> Stack<'a> {
         match self.frame.node() {
             Some(node) => Pause::Shared(node),
             None if self.frame.has(INNER_UNWOUND) || seat.scope.sees_hard_cancel(look) => Pause::Deliver,
+            // The end of a grace needs a timer (rule G1).
+            None if !seat.scope.visible_soft_end().is_never() => Pause::Shared(self.node()),
             None => Pause::Kept(Moment::NEVER),
         }
     }
@@ -800,10 +898,11 @@ impl<'a> Stack<'a> {
     }
 
     /// Whether others must be able to reach this frame, which is pending: a shield inside of another scope, which must be
-    /// able to wake it and to wait for it (rules U1, U1a), or one whose deadline bubbles (rule B1).
+    /// able to wake it and to wait for it (rules U1, U1a), one whose deadline bubbles (rule B1), or one that must act for
+    /// those around it.
     #[inline]
     fn needs_node(&self) -> bool {
-        self.below.is_some() && (self.frame.has(SHIELD) || self.bubbles())
+        self.below.is_some() && (self.frame.has(SHIELD) || self.bubbles() || self.held_up().is_some())
     }
 
     /// Whether the deadline of this frame, which has no node, is to bubble up.

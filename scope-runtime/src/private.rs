@@ -550,7 +550,8 @@ macro_rules! readings {
 
             fn signal(error: &E) -> Option<Signal> {
                 let find: fn(&E) -> Option<Signal> = $signal;
-                find(error)
+                // So may its `source`.
+                catch_unwind(AssertUnwindSafe(|| find(error))).unwrap_or(None)
             }
         }
 

@@ -19,7 +19,7 @@
 //!    holds the scope, too: its turn or a cancel takes it away.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
@@ -411,6 +411,19 @@ impl Node {
         self.collect_here(look, &mut todo);
         while let Some(node) = todo.pop() {
             node.collect_here(look, &mut todo);
+        }
+    }
+
+    /// The same for those that were not `seen` yet.
+    pub(crate) fn collect_unseen_below(&self, seen: &mut HashSet<*const Self>, look: &mut Look) {
+        let mut todo = Vec::new();
+        if seen.insert(self) {
+            self.collect_here(look, &mut todo);
+        }
+        while let Some(node) = todo.pop() {
+            if seen.insert(Arc::as_ptr(&node)) {
+                node.collect_here(look, &mut todo);
+            }
         }
     }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use scope_runtime::testing::SyncClock;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, blocking, blocking_scope, cancel_scope, check, current, defer,
-    defer_blocking, effective_deadline, guard_blocking, is_cancelled, remaining, scope, shield,
+    Cancelled, Cause, InScope as _, ScopeHandle, blocking, blocking_scope, cancel_scope, check, current,
+    defer, defer_blocking, effective_deadline, guard_blocking, is_cancelled, remaining, scope, shield,
     spawn_blocking, try_current,
 };
-use scope_tests::probe::on_a_thread;
+use scope_tests::probe::{on_a_thread, outside};
 use tokio::sync::Notify;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -518,6 +518,78 @@ async fn y1_sync_code_in_async_code_hangs_below_it_and_is_not_dropped() {
     assert!(cut.is_err());
     let error = carried.unwrap().unwrap_err();
     assert!(matches!(error.cause(), Cause::Parent(parent) if parent.scope_name() == "async"));
+}
+
+/// Runs sync code on a thread of its own, with a runtime, and gives what it says: it may hang for good.
+fn in_time(code: impl FnOnce(&tokio::runtime::Runtime) -> String + Send + 'static) -> String {
+    let (tx, rx) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _ = tx.send(code(&runtime));
+    });
+    rx.recv_timeout(10 * SECOND).expect("it hangs")
+}
+
+#[test]
+fn y1_t1_a_sync_deadline_cuts_the_async_scopes_that_it_blocks_on() {
+    let told = in_time(|runtime| {
+        let outer = blocking_scope!(timeout = 20ms, name = "sync", {
+            let cut = runtime.block_on(async { scope!(timeout = 1h, { pending::<()>().await }) });
+            cut.unwrap_err().to_string()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent sync") && told.contains("passed its deadline of 20ms"), "{told}");
+}
+
+#[test]
+fn y1_t6_a_sync_deadline_cuts_a_guest_that_it_blocks_on() {
+    let told = in_time(|runtime| {
+        let outer = blocking_scope!(timeout = 20ms, name = "sync", {
+            runtime.block_on(pending::<()>().in_scope(current())).unwrap_err().to_string()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent sync") && told.contains("passed its deadline of 20ms"), "{told}");
+}
+
+#[test]
+fn y1_d7_a_cancel_of_a_sync_scope_reaches_the_async_scopes_that_it_blocks_on() {
+    let told = in_time(|runtime| {
+        let outer = blocking_scope!(name = "sync", |sync| {
+            let handle = sync.handle();
+            let cut = runtime.block_on(async {
+                outside(async move {
+                    scope_tests::probe::sleep(10).await;
+                    handle.cancel();
+                });
+                scope!({ pending::<()>().await })
+            });
+            cut.unwrap_err().to_string()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent sync") && told.contains("was cancelled"), "{told}");
+}
+
+#[test]
+fn y1_y3_a_thread_of_a_sync_scope_that_does_not_look_is_cut_where_it_blocks_on_a_scope() {
+    let told = in_time(|runtime| {
+        let outer = blocking_scope!(timeout = 20ms, name = "sync", {
+            let child = spawn_blocking!(|| {
+                let cut = runtime.block_on(async { scope!({ pending::<()>().await }) });
+                cut.unwrap_err().to_string()
+            });
+            // Nobody looks at the clock here.
+            while !child.is_finished() {
+                std::thread::yield_now();
+            }
+            child.join().unwrap()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent sync") && told.contains("passed its deadline of 20ms"), "{told}");
 }
 
 // --- control flow and values ------------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 //! What passes a cancel on between scopes: bubbles (rule B1), links (B2), futures that cancel (B3).
 
 use std::cell::Cell;
-use std::future::{pending, poll_fn, ready};
-use std::task::Poll;
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use scope_runtime::{
     Cause, ScopeHandle, cancel_scope, current, defer, fail_after, is_cancelled, scope, shield, spawn,
@@ -469,4 +472,47 @@ async fn b2_a_chain_of_links_may_be_long() {
         last.cancel();
         assert!(first.cancel_called());
     });
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A scope in a child of a scope in a child …
+fn nested(
+    levels: usize,
+    innermost: oneshot::Sender<ScopeHandle>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let _ = scope!(|s| {
+            if levels == 0 {
+                let _ = innermost.send(s.handle());
+            } else {
+                spawn!(nested(levels - 1, innermost));
+            }
+            pending::<()>().await;
+        });
+    })
+}
+
+#[tokio::test]
+async fn b1_d7_a_bubble_wakes_everybody_once_however_many_levels_it_goes_through() {
+    let wakes = Arc::new(Wakes::default());
+    let bubbling = scope!(bubble, {
+        let (tell, told) = oneshot::channel();
+        spawn!(nested(100, tell));
+        let innermost = told.await.unwrap();
+        let mut watching = Box::pin(innermost.cancelled());
+        let waker = Waker::from(Arc::clone(&wakes));
+        assert!(watching.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        innermost.cancel();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        pending::<()>().await;
+    });
+    assert!(matches!(bubbling.unwrap_err().cause(), Cause::Bubble(_)));
 }

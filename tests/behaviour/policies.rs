@@ -1,18 +1,19 @@
 //! F5, F6, F7 and row 13: children that do not fail their scope, that wait for their turn, that are skipped.
 
 use std::any::Any;
-use std::future::{pending, ready};
+use std::future::{Future as _, pending, ready};
 use std::num::{NonZeroUsize, ParseIntError};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use scope_runtime::{
     Cancelled, Cause, Scope, ScopeHandle, Spawner, Supervise, Suppressed, Task, cancel_scope, check, defer,
-    guard, root, scope, shield, spawn, try_current,
+    fork, guard, root, scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, outside, sleep};
 use tokio::sync::{mpsc, oneshot};
@@ -1193,4 +1194,40 @@ async fn row_13_a_skipped_child_cleans_up_what_its_future_holds() {
     log.say("behind");
     assert!(cut.is_err(), "its work was not done (rule D6)");
     log.expect(&["10 closed", "10 behind"]);
+}
+
+/// Panics when it is woken, once it was told to.
+#[derive(Default)]
+struct Grumpy(AtomicBool);
+
+impl Wake for Grumpy {
+    fn wake(self: Arc<Self>) {
+        assert!(!self.0.swap(false, Ordering::Relaxed), "woken up");
+    }
+}
+
+#[tokio::test]
+async fn f6_a_start_that_panics_takes_no_other_childs_turn() {
+    let log = Log::new();
+    let (end, ended) = oneshot::channel::<()>();
+    let said = &log;
+    let mut future = Box::pin(async move {
+        scope!(limit = 1, {
+            spawn!(async { drop(ended.await) });
+            fork!(async { said.say("first fork") });
+            fork!(async { said.say("second fork") });
+        })
+    });
+    let grumpy = Arc::new(Grumpy::default());
+    let waker = Waker::from(Arc::clone(&grumpy));
+    let mut cx = Context::from_waker(&waker);
+    assert!(future.as_mut().poll(&mut cx).is_pending());
+    grumpy.0.store(true, Ordering::Relaxed);
+    drop(end);
+    // The task ends, which is the turn of the first fork: it wakes the boundary's task.
+    while grumpy.0.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    }
+    assert!(future.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(log.entries().len(), 2);
 }

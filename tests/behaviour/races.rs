@@ -894,3 +894,29 @@ async fn g1_in_a_race_an_arm_that_asks_has_lost() {
     });
     assert_eq!(cut.unwrap(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn u1a_a_race_that_nobody_polls_has_as_long_as_the_shield_in_its_arm() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, {
+        let mut race = pin!(async {
+            race!(async { shield!({ arm(&log, "shielded", 60_000, ()).await }) }, pending());
+        });
+        let _ = timeout(ms(5), race.as_mut()).await;
+        pending::<()>().await;
+    });
+    assert!(cut.is_err());
+    log.expect(&["5010 shielded gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u1a_a_race_that_nobody_polls_is_given_up_at_once_if_nothing_in_it_is_shielded() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, {
+        let mut race = pin!(async { race!(arm(&log, "plain", 60_000, ()), pending()) });
+        let _ = timeout(ms(5), race.as_mut()).await;
+        pending::<()>().await;
+    });
+    assert!(cut.is_err());
+    log.expect(&["10 plain gone"]);
+}

@@ -305,3 +305,40 @@ async fn w2_an_inner_scope_tells_the_nearest_error_whether_or_not_it_has_a_handl
     });
     assert_eq!(outer.unwrap(), ["other", "other"]);
 }
+
+/// Its `source` panics.
+#[derive(Debug, PartialEq)]
+struct Rude;
+
+impl fmt::Display for Rude {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rude")
+    }
+}
+
+impl StdError for Rude {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        panic!("nobody asks for my source")
+    }
+}
+
+impl From<Cancelled> for Rude {
+    fn from(_: Cancelled) -> Self {
+        Self
+    }
+}
+
+#[tokio::test]
+async fn w3_f2_an_error_whose_source_panics_is_a_failure_like_any_other() {
+    #[cancel_scope]
+    async fn of_a_body() -> Result<(), Rude> {
+        current();
+        Err(Rude)
+    }
+    #[cancel_scope]
+    async fn of_a_child() -> Result<(), Rude> {
+        spawn!(async { Err::<(), _>(Rude) });
+        pending().await
+    }
+    assert_eq!((of_a_body().await, of_a_child().await), (Err(Rude), Err(Rude)));
+}

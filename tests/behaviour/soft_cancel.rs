@@ -401,3 +401,33 @@ async fn g1_a_scope_that_waits_for_an_inner_one_keeps_its_own_deadline() {
     assert!(done.await.is_ok(), "it does not hang");
     log.expect(&["100 child gone"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn g1_d7_a_grace_ends_for_the_children_of_a_future_that_nobody_polls() {
+    let log = Log::new();
+    let said = log.clone();
+    let mut future = Box::pin(async move {
+        scope!(timeout = 10ms, grace = 20ms, {
+            spawn!(async move {
+                let deep = said.clone();
+                spawn_two_deep(&said, deep).await;
+            });
+            pending::<()>().await;
+        })
+    });
+    let _ = tokio::time::timeout(ms(5), &mut future).await;
+    sleep(100).await;
+    log.expect_unordered(&["30 child gone", "30 grandchild gone"]);
+    drop(future);
+}
+
+async fn spawn_two_deep(log: &Log, deep: Log) {
+    let _gone = log.guard("child gone");
+    let _ = scope!({
+        spawn!(async move {
+            let _gone = deep.guard("grandchild gone");
+            pending::<()>().await;
+        });
+        pending::<()>().await;
+    });
+}

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use scope_runtime::{
     Cancelled, Cause, InScope, Spawner, cancel_scope, check, current, defer, detach, effective_deadline,
-    is_cancelled, remaining, scope, shield, spawn, try_current,
+    fork, is_cancelled, race, remaining, scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, ms, on_a_thread, outside, poll_once, sleep};
 use tokio::sync::oneshot;
@@ -279,6 +280,134 @@ fn t1_code_in_a_nested_runtime_polled_in_the_body_is_in_the_scope() {
     };
     let value = outer.now_or_never().expect("the body does not suspend").unwrap();
     assert_eq!(value, "the nested runtime went on");
+}
+
+/// Runs a body on a thread of its own, with the handle of a runtime, and gives what it says: it may hang for good.
+fn in_time(body: impl FnOnce(&tokio::runtime::Runtime) -> String + Send + 'static) -> String {
+    let (tx, rx) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let _ = tx.send(body(&runtime));
+    });
+    rx.recv_timeout(ms(10_000)).expect("it hangs")
+}
+
+/// Runs a task on that runtime, since `block_in_place` needs one.
+fn in_a_task(task: impl Future<Output = String> + Send + 'static) -> String {
+    in_time(move |runtime| runtime.block_on(async { outside(task).await.unwrap() }))
+}
+
+/// Waits for ever, two scopes deep, in a nested `block_on`; says what the scope around that is told.
+fn waits_in_place() -> String {
+    tokio::task::block_in_place(|| {
+        tokio::runtime::Handle::current().block_on(async {
+            let nested = scope!(name = "nested", {
+                let _ = scope!({ pending::<()>().await });
+                unreachable!("a foreign cancel is not absorbed");
+            });
+            nested.unwrap_err().to_string()
+        })
+    })
+}
+
+#[test]
+fn t1_a_deadline_around_a_nested_block_on_cuts_the_scopes_in_it() {
+    // The outer boundary never comes to the end of its first pass, or of a later one, so it has no timer, or none that
+    // reaches in.
+    for sleeps_first in [false, true] {
+        let told = in_a_task(async move {
+            let outer = scope!(timeout = 20ms, name = "outer", {
+                if sleeps_first {
+                    sleep(1).await;
+                }
+                waits_in_place()
+            });
+            outer.unwrap()
+        });
+        assert!(told.contains("nested") && told.contains("passed its deadline of 20ms"), "{told}");
+    }
+}
+
+#[test]
+fn t1_a_deadline_that_is_moved_around_a_nested_block_on_cuts_the_scopes_in_it() {
+    let told = in_a_task(async {
+        let outer = scope!(timeout = 1h, name = "outer", |outer| {
+            sleep(1).await;
+            let handle = outer.handle();
+            outside(async move {
+                sleep(10).await;
+                handle.set_deadline(tokio::time::Instant::now() + ms(10));
+            });
+            waits_in_place()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent outer") && told.contains("passed its deadline"), "{told}");
+}
+
+#[test]
+fn t1_a_cancel_around_a_nested_block_on_cuts_the_scopes_in_it() {
+    let told = in_a_task(async {
+        let outer = scope!(name = "outer", |outer| {
+            let handle = outer.handle();
+            outside(async move {
+                sleep(10).await;
+                handle.cancel();
+            });
+            waits_in_place()
+        });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent outer") && told.contains("was cancelled"), "{told}");
+}
+
+#[test]
+fn t1_g1_the_end_of_a_grace_around_a_nested_block_on_cuts_the_scopes_in_it() {
+    let told = in_a_task(async {
+        let outer = scope!(timeout = 10ms, grace = 10ms, name = "outer", { waits_in_place() });
+        outer.unwrap()
+    });
+    assert!(told.contains("parent outer") && told.contains("passed its deadline"), "{told}");
+}
+
+#[test]
+fn t1_a_deadline_around_a_nested_block_on_in_a_fork_and_in_an_arm_cuts_the_scopes_in_it() {
+    for in_fork in [false, true] {
+        let told = in_a_task(async move {
+            let outer = scope!(timeout = 20ms, name = "outer", {
+                if in_fork {
+                    fork!(async { waits_in_place() }).await.unwrap()
+                } else {
+                    race!(async { waits_in_place() }, pending())
+                }
+            });
+            outer.unwrap()
+        });
+        assert!(told.contains("parent outer") && told.contains("passed its deadline of 20ms"), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn l5_a_scope_in_a_sub_executor_leaves_the_deadline_to_the_outer_one_that_has_waited() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, {
+        let mut branches: FuturesUnordered<Boxed<()>> = FuturesUnordered::new();
+        for n in 0..3 {
+            let log = log.clone();
+            branches.push(Box::pin(async move {
+                let _ = scope!({
+                    let _gone = log.guard(format!("{n} gone"));
+                    sleep(5).await;
+                    pending::<()>().await;
+                });
+                log.say("never");
+            }));
+        }
+        branches.next().await;
+    });
+    assert!(cut.unwrap_err().is_timeout());
+    log.expect_unordered(&["10 0 gone", "10 1 gone", "10 2 gone"]);
 }
 
 #[cancel_scope(name = "annotated")]

@@ -145,6 +145,7 @@ pub fn now() -> Instant {
 fn wait_until<T>(until: Moment, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Cancelled> {
     let parker = Parker::new();
     let waker = Waker::from(Arc::clone(&parker));
+    let _waiting = Waiting::begin();
     let mut watch = None;
     loop {
         if let Poll::Ready(value) = poll(&mut Context::from_waker(&waker)) {
@@ -153,6 +154,25 @@ fn wait_until<T>(until: Moment, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T
         let woken_by = watch.get_or_insert_with(Watch::new).look(&waker)?;
         parker.park_until(until.min(woken_by));
         with_stack(|stack| stack.pass_again());
+    }
+}
+
+/// Says of the innermost frame that its thread is in a wait, as long as it exists.
+struct Waiting {
+    before: Option<bool>,
+}
+
+impl Waiting {
+    fn begin() -> Self {
+        Self { before: with_stack(|stack| stack.set_waiting(true)) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            with_stack(|stack| stack.set_waiting(before));
+        }
     }
 }
 

@@ -34,9 +34,14 @@ impl Node {
     /// Asks for another pass over the body if something changed in this one: a scope inside that had its turn before may
     /// depend on it (rule L5). Call it behind [`register`](Self::register).
     pub(crate) fn pass_again_if_changed(&self, waker: &Waker) {
-        if self.has(CHANGED) {
+        if self.has_changed() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whether something that this scope depends on changed since the pass over its body began.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.has(CHANGED)
     }
 
     pub(super) fn is_woken_by(&self, waker: &Waker) -> bool {

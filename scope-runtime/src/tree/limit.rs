@@ -47,6 +47,17 @@ impl Waiting {
     }
 }
 
+/// Ends what [`Limit::next`] begins, also if the start panics: a waker may, or the system has no thread left.
+struct Starting<'a>(&'a Node);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if let Some(limit) = &mut self.0.lock().limit {
+            limit.starting = false;
+        }
+    }
+}
+
 /// The slots of a scope, and its queue.
 pub(super) struct Limit {
     most: usize,
@@ -120,6 +131,7 @@ impl Node {
         loop {
             let next = self.lock().limit.as_mut().and_then(|limit| limit.next());
             let Some((key, child)) = next else { return };
+            let _starting = Starting(self);
             // None if a cancel came first: then it never starts, and takes no slot.
             if let Some(Waiting { starter, .. }) = child.take_waiting().map(|waiting| *waiting) {
                 let go = child.look_before_start(look);
@@ -127,9 +139,6 @@ impl Node {
                     self.lock().give_slot(key, &child);
                 }
                 starter.start(go);
-            }
-            if let Some(limit) = &mut self.lock().limit {
-                limit.starting = false;
             }
         }
     }

@@ -97,6 +97,25 @@ impl Node {
         }
     }
 
+    /// What the nearest node has to say, from here up. Without a count of references at every step: trees can be deep.
+    pub(super) fn nearest<T>(&self, says: impl Fn(&Self) -> Option<T>) -> Option<T> {
+        let mut moved;
+        let mut node = self;
+        loop {
+            if let Some(said) = says(node) {
+                return Some(said);
+            }
+            node = match node.parent.get() {
+                Parent::None => return None,
+                Parent::First(parent) => parent,
+                Parent::Moved(parent) => {
+                    moved = parent;
+                    &moved
+                }
+            };
+        }
+    }
+
     /// Hangs this node under `parent` (rules T1, T2, T6).
     pub(crate) fn link(self: &Arc<Self>, parent: Option<Arc<Self>>, place: Place, look: &mut Look) {
         self.unlink(look);

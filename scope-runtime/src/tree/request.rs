@@ -1,6 +1,7 @@
 //! Cancel requests: from a call, a deadline, a failure, a link or a scope below; soft first, then hard (rules G1, G2,
 //! B1, B2, L3, L5, L6).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +28,9 @@ pub(crate) fn announce_bubble() {
 pub(crate) fn bubbles_exist() -> bool {
     BUBBLES.load(Ordering::Relaxed)
 }
+
+/// Whether any cancel ever was soft: without one, nobody looks for the end of a grace.
+static SOFT: AtomicBool = AtomicBool::new(false);
 
 /// What became of a request.
 enum Requested {
@@ -56,6 +60,7 @@ impl Node {
         match &self.extra {
             Some(extra) if !extra.grace.is_zero() => {
                 if !self.has(CANCELLED | STOPPED) {
+                    SOFT.store(true, Ordering::Relaxed);
                     extra.hard_at.store(since.after(extra.grace).0, Ordering::Release);
                 }
                 self.raise(flag);
@@ -85,6 +90,15 @@ impl Node {
             self.collect_below(look);
         }
         true
+    }
+
+    /// When the soft cancels that are visible here begin to be hard. What they are to cut can't wait for the boundary to
+    /// notice, whose future may be polled by nobody (rule D7).
+    pub(crate) fn visible_soft_end(&self) -> Moment {
+        if !SOFT.load(Ordering::Relaxed) {
+            return Moment::NEVER;
+        }
+        self.earliest(|node| if node.has(HARD) { Moment::NEVER } else { node.hard_at() })
     }
 
     /// The next moment at which something happens to this scope by the clock: its deadline, or the end of its grace.
@@ -126,12 +140,13 @@ impl Node {
         let mut look = Look::new();
         match self.request_here(cause, hard, &mut look) {
             Requested::TooLate => return false,
-            Requested::Again => {}
+            Requested::Again => self.collect_below(&mut look),
             Requested::First => self.pass_on(&mut look),
         }
         true
     }
 
+    /// Raises the flags of a request; whoever is to look at them must be collected behind that.
     fn request_here(&self, cause: Cause, hard: bool, look: &mut Look) -> Requested {
         // A deadline that passed before is the first cause (rule L6).
         self.expire_if_due(look);
@@ -153,7 +168,6 @@ impl Node {
         if first {
             event::cancel_requested(self);
         }
-        self.collect_below(look);
         if first { Requested::First } else { Requested::Again }
     }
 
@@ -177,9 +191,10 @@ impl Node {
         self.raise_request(STOPPED, now);
         drop(state);
         event::cancel_requested(self);
-        self.collect_below(&mut look);
         if first {
             self.pass_on(&mut look);
+        } else {
+            self.collect_below(&mut look);
         }
         true
     }
@@ -204,7 +219,6 @@ impl Node {
         self.raise_request(CANCELLED, deadline);
         drop(state);
         event::cancel_requested(self);
-        self.collect_below(look);
         self.pass_on(look);
     }
 
@@ -252,43 +266,55 @@ impl Node {
     // --- links and bubbles ---------------------------------------------------------------------------------------
 
     /// A cancel of this scope itself goes on to those that it is linked with (rule B2), and to those above, as far as it
-    /// bubbles (rule B1). A loop, since trees can be deep, and chains of links long.
+    /// bubbles (rule B1). A loop, since trees can be deep, and chains of links long. Collects who must act on it: each
+    /// once, though the scopes that it reaches are inside of each other.
     fn pass_on(&self, look: &mut Look) {
         let mut reached = Vec::new();
-        self.pass_on_once(&mut reached, look);
-        while let Some(node) = reached.pop() {
-            node.pass_on_once(&mut reached, look);
+        self.pass_on_once(false, &mut reached, look);
+        let mut next = 0;
+        while let Some((node, by_bubble)) = reached.get(next).cloned() {
+            node.pass_on_once(by_bubble, &mut reached, look);
+            next += 1;
+        }
+        if reached.is_empty() {
+            return self.collect_below(look);
+        }
+        let mut seen = HashSet::new();
+        self.collect_unseen_below(&mut seen, look);
+        for (node, _) in &reached {
+            node.collect_unseen_below(&mut seen, look);
         }
     }
 
     /// One that is cancelled already passes nothing on, so cycles end.
-    fn pass_on_once(&self, reached: &mut Vec<Arc<Self>>, look: &mut Look) {
-        let bubbles_into = self.bubbles_into();
+    fn pass_on_once(&self, by_bubble: bool, reached: &mut Vec<(Arc<Self>, bool)>, look: &mut Look) {
+        let bubbles_into = self.bubbles_into(by_bubble);
         if self.links().is_empty() && bubbles_into.is_none() {
             return;
         }
         let cancelled = self.cancelled_error(look);
-        let links = self.links().iter().cloned().map(|link| (link, Cause::Link(cancelled.clone())));
+        let links = self.links().iter().cloned().map(|link| (link, Cause::Link(cancelled.clone()), false));
         // All that it bubbles through names the scope in which it began.
         let begun = if let Cause::Bubble(inner) = cancelled.cause() { inner } else { &cancelled };
-        let above = bubbles_into.map(|above| (above, Cause::Bubble(begun.clone())));
-        for (node, cause) in links.chain(above) {
+        let above = bubbles_into.map(|above| (above, Cause::Bubble(begun.clone()), true));
+        for (node, cause, by_bubble) in links.chain(above) {
             if matches!(node.request_here(cause, false, look), Requested::First) {
-                reached.push(node);
+                reached.push((node, by_bubble));
             }
         }
     }
 
-    /// The scope above that a cancel of this one cancels, too.
-    fn bubbles_into(&self) -> Option<Arc<Self>> {
-        if !bubbles_exist() || !self.is_switch() || !self.bubbles() {
+    /// The scope above that a cancel of this one cancels, too; one that a bubble has reached is known to pass it on.
+    fn bubbles_into(&self, by_bubble: bool) -> Option<Arc<Self>> {
+        if !bubbles_exist() || !self.is_switch() || !(by_bubble || self.bubbles()) {
             return None;
         }
         let mut above = self.parent();
         while let Some(node) = above.take_if(|node| !node.is_switch()) {
             above = node.parent();
         }
-        above.filter(|node| node.bubbles())
+        // One that says nothing goes by a scope further up, and so does what is between.
+        above.filter(|node| !self.has(BUBBLE) || node.bubbles())
     }
 
     /// Whether this is a scope, and no mere frame of a task, a shield, a guest or a cleanup.
@@ -298,17 +324,7 @@ impl Node {
 
     /// Whether an own cancel of a scope here goes up: as the nearest scope says that says anything (rule B1).
     pub(crate) fn bubbles(&self) -> bool {
-        if self.has(BUBBLE | NO_BUBBLE) {
-            return self.has(BUBBLE);
-        }
-        let mut above = self.parent();
-        while let Some(node) = above {
-            if node.has(BUBBLE | NO_BUBBLE) {
-                return node.has(BUBBLE);
-            }
-            above = node.parent();
-        }
-        false
+        self.nearest(|node| node.has(BUBBLE | NO_BUBBLE).then(|| node.has(BUBBLE))) == Some(true)
     }
 
     /// Cancels a scope that is not to run since one that it is linked with was left; true if so (rule B2).

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{CLOSED, ENDING, HOLDING, Look, Node, ORPHANED, SHIELD};
 use crate::deadline::Moment;
+use crate::site::Kind;
 use crate::task::Home;
 use crate::{event, orphan};
 
@@ -128,12 +129,24 @@ impl Node {
         self.inner_nodes().iter().any(|(_, node)| node.owes())
     }
 
-    /// Whether a body that a shield protects is running here.
+    /// Whether a body that a shield protects is running here. A race has none but its arms, and waits for them from the
+    /// start.
     fn runs_a_shield(&self) -> bool {
-        if self.has(ENDING | CLOSED) {
+        if self.has(CLOSED) {
             return false;
         }
-        self.has(SHIELD) || self.inner_nodes().iter().any(|(_, node)| node.runs_a_shield())
+        if self.site.kind() == Kind::Race {
+            return self.hosted_nodes().iter().any(|arm| arm.runs_a_shield());
+        }
+        !self.has(ENDING)
+            && (self.has(SHIELD) || self.inner_nodes().iter().any(|(_, node)| node.runs_a_shield()))
+    }
+
+    /// The children that the boundary polls itself.
+    fn hosted_nodes(&self) -> Vec<Arc<Self>> {
+        let state = self.lock();
+        let hosted = state.children.iter().filter(|(_, child)| child.home == Home::Host);
+        hosted.filter_map(|(_, child)| child.node.clone()).collect()
     }
 
     /// The scopes whose futures the body polls.
@@ -145,12 +158,7 @@ impl Node {
     /// Takes over what this scope, which nobody polls, has begun to unwind; so too what the children do that it polled
     /// itself.
     fn abandon(self: &Arc<Self>, by: &Arc<Self>) {
-        let hosted: Vec<_> = {
-            let state = self.lock();
-            let hosted = state.children.iter().filter(|(_, child)| child.home == Home::Host);
-            hosted.filter_map(|(_, child)| child.node.clone()).collect()
-        };
-        for child in hosted {
+        for child in self.hosted_nodes() {
             let inside = child.inner_nodes().into_iter().map(|(_, node)| node);
             for node in inside.chain([child]).filter(|node| node.has(ENDING)) {
                 node.abandon(by);

@@ -52,14 +52,7 @@ impl Node {
 
     /// The nearest `error = …`, from here up (rule W2).
     pub(crate) fn told_as(&self) -> Option<ToldAs> {
-        let own = |node: &Self| node.extra.as_ref().and_then(|extra| extra.error.clone());
-        let mut told = own(self);
-        let mut above = self.parent();
-        while let (None, Some(node)) = (&told, above) {
-            told = own(&node);
-            above = node.parent();
-        }
-        told
+        self.nearest(|node| node.extra.as_ref().and_then(|extra| extra.error.clone()))
     }
 
     /// Where a cancel that came back as an error began (rule W3).
