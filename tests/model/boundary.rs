@@ -119,6 +119,7 @@ impl Boundary {
             let Stage::New(body) = std::mem::replace(&mut self.stage, Stage::Gone) else { unreachable!() };
             self.stage = Stage::Body(body);
             if let What::Scope { n, .. } = self.what {
+                w.scopes.insert(n, self.node);
                 w.say(&self.place.who, format!("enter s{n}"));
             }
         }

@@ -256,7 +256,7 @@ impl Block {
             Step::Panic => return Ok(Err(Stop::Panic(n))),
             Step::Guard => self.locals.push(n),
             Step::Scope(options, body) => {
-                let node = w.open(n, options, under);
+                let node = w.open(options, under);
                 let what = What::Scope { n, watched: w.program.names(n) };
                 let body = block(body, Some(n), &place);
                 let mut boundary = Boundary::new(node, what, body, place.clone());

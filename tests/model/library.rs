@@ -12,12 +12,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use scope_runtime::{
-    Cancelled, Cause, Scope, ScopeHandle, Spawner, Supervise, Task, check, effective_deadline, fork,
-    is_cancelled, root, scope, shield, spawn, try_defer,
+    CancelToken, Cancelled, Cause, Scope, ScopeHandle, Spawner, Supervise, Task, check, effective_deadline,
+    fork, is_cancelled, root, scope, shield, spawn, try_defer,
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::program::{Body, EVER, How, Line, Ms, Options, Program, Step};
+use super::program::{Body, EVER, How, Line, Ms, Options, Program, Special, Step};
 use super::trace::Trace;
 
 /// So long a program may take; none that ends comes near it.
@@ -101,10 +101,13 @@ struct World {
     scopes: Mutex<HashMap<u32, (ScopeHandle, Spawn)>>,
     tasks: Mutex<BTreeMap<u32, Child>>,
     detached: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    tokens: [CancelToken; 3],
 }
 
 impl World {
     fn new(program: Program) -> Self {
+        let (a, b) = (CancelToken::new("a"), CancelToken::new("b"));
+        let both = a.chain(&b);
         Self {
             program,
             start: Mutex::default(),
@@ -112,12 +115,17 @@ impl World {
             scopes: Mutex::default(),
             tasks: Mutex::default(),
             detached: Mutex::default(),
+            tokens: [a, b, both],
         }
     }
 
     fn say(&self, who: &str, what: String) {
         let start = self.start.lock().unwrap().expect("the clock was read first");
         let ms = start.elapsed().as_millis() as Ms;
+        if start.elapsed() >= VIRTUAL_LIMIT {
+            // It hangs, and is dropped.
+            return;
+        }
         self.trace.lock().unwrap().say(ms, who, what);
     }
 
@@ -525,29 +533,47 @@ impl Place {
         body: &Body,
         absorbed: &mut Option<Cancelled>,
     ) -> Result<(), Oops> {
-        let Options { timeout, shield, grace, supervise, limit, link, special: _ } = options.clone();
+        let Options { timeout, shield, grace, supervise, limit, link, special } = options.clone();
         let ms = Duration::from_millis;
         let (timeout, link) = (timeout.map(ms), link.and_then(|n| self.world.scope(n)));
         let grace = grace.map(|grace| if grace == EVER { Duration::MAX } else { ms(grace) });
         let plain = *options == Options { timeout: options.timeout, shield, ..Options::default() };
-        let left: Result<(), Cancelled> = match (plain && !self.world.program.names(n), supervise) {
+        /// The options that all forms have, and those of one form.
+        macro_rules! form {
+            ($($special:tt)*) => {
+                if supervise {
+                    open!(
+                        [
+                            supervise, timeout = timeout, shield = shield, grace = grace, limit = limit,
+                            link = link $($special)*
+                        ]
+                        self, n, body
+                    )
+                } else {
+                    open!(
+                        [
+                            timeout = timeout, shield = shield, grace = grace, limit = limit, link = link
+                            $($special)*
+                        ]
+                        self, n, body
+                    )
+                }
+            };
+        }
+        let left: Result<(), Cancelled> = match special {
             // A scope that nothing names has no handle, and perhaps no node.
-            (true, _) => scope!(timeout = timeout, shield = shield, {
+            None if plain && !self.world.program.names(n) => scope!(timeout = timeout, shield = shield, {
                 self.say(format!("enter s{n}"));
                 let mut locals = Locals::default();
                 for line in &**body {
                     self.line(line, &mut locals).await?;
                 }
             }),
-            (_, false) => {
-                open!([timeout = timeout, shield = shield, grace = grace, limit = limit, link = link] self, n, body)
-            }
-            (_, true) => {
-                open!(
-                    [supervise, timeout = timeout, shield = shield, grace = grace, limit = limit, link = link]
-                    self, n, body
-                )
-            }
+            None => form!(),
+            Some(Special::Bubble(bubble)) => form!(, bubble = bubble),
+            Some(Special::CleanupTimeout(timeout)) => form!(, cleanup_timeout = ms(timeout)),
+            Some(Special::Token(token)) => form!(, token = self.world.tokens[usize::from(token)].clone()),
+            Some(Special::CancelOn(time)) => form!(, cancel_on = sleep(ms(time))),
         };
         *absorbed = left.err();
         Ok(())

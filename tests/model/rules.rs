@@ -340,7 +340,7 @@ impl World {
     }
 
     /// A new scope; its timeout counts from now (rule L1).
-    pub fn open(&mut self, line: u32, options: &Options, under: Option<Id>) -> Id {
+    pub fn open(&mut self, options: &Options, under: Option<Id>) -> Id {
         let mut node = Node::new(Kind::Scope, under);
         node.shield = options.shield;
         node.grace = options.grace.unwrap_or(0);
@@ -352,10 +352,10 @@ impl World {
             Some(Special::CleanupTimeout(ms)) => node.cleanup_timeout = Some(ms),
             _ => {}
         }
-        let id = self.add(node);
-        self.scopes.insert(line, id);
-        self.set_deadline(id, options.timeout);
-        id
+        // L5: a deadline that has passed already is noticed by whoever looks, and at the boundary.
+        node.deadline = options.timeout.map(|ms| self.now + ms);
+        node.deadline.into_iter().for_each(|at| self.wake_at(at));
+        self.add(node)
     }
 
     // --- what is visible (rules T3, T4, S1, G1, L5) -----------------------------------------------------------------
