@@ -251,6 +251,10 @@ impl Boundary {
             if forks.is_empty() {
                 return;
             }
+            // Forks of one pass are polled in any order.
+            if let Some(chance) = &mut w.chance {
+                chance.shuffle(&mut forks);
+            }
             for fork in std::mem::take(&mut forks) {
                 let Some(mut boundary) = w.hosted.remove(&fork) else { continue };
                 if poll_child(w, &mut boundary) {

@@ -319,7 +319,8 @@ impl Block {
                 w.wake_at(w.now + ms);
                 let place = Place { who: format!("d{n}").into(), home: w.tasks.len() };
                 let body = block(body, None, &place);
-                w.tasks.push(Some(Task::Detached(body, w.now + ms)));
+                let task = w.tasks.len();
+                w.tasks.extend([Some(Task::Detached(body)), Some(Task::Aborter(w.now + ms, task))]);
                 w.changed();
             }
             step => unreachable!("{step} is not generated"),

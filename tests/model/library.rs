@@ -78,14 +78,15 @@ async fn main(world: Arc<World>) {
     place.say(format!("end: {}", told(&ended)));
     loop {
         let detached = std::mem::take(&mut *world.detached.lock().unwrap());
-        if detached.is_empty() {
+        if detached.is_empty() && root::count() == 0 {
             break;
         }
         for task in detached {
             let _ = task.await;
         }
+        // Orphans may detach more.
+        root::wait_idle().await;
     }
-    root::wait_idle().await;
 }
 
 /// The tokio task that this runs in.

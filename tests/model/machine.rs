@@ -27,8 +27,10 @@ pub enum Task {
     Child(Box<Boundary>),
     /// A fork or an arm: polled by its scope, in [`World::hosted`].
     Hosted,
-    /// What was detached, until it is aborted.
-    Detached(Fut, Ms),
+    /// What was detached.
+    Detached(Fut),
+    /// Aborts a detached task then.
+    Aborter(Ms, usize),
     /// Finishes the work of a node for the scope that adopted it, or for the root (rule U5).
     Orphan(Id, Option<Id>),
 }
@@ -106,12 +108,15 @@ pub fn run(program: &Program, schedule: Schedule, broken: Option<Broken>) -> Run
     let place = Place { who: "main".into(), home: 0 };
     let main = block(&program.main, None, &place);
     w.tasks.push(Some(Task::Main(main)));
-    let hangs = !execute(&mut w, schedule);
+    if let Schedule::Random(chance) = schedule {
+        w.chance = Some(chance);
+    }
+    let hangs = !execute(&mut w);
     Run { trace: w.trace, hangs }
 }
 
 /// False if it hangs.
-fn execute(w: &mut World, mut schedule: Schedule) -> bool {
+fn execute(w: &mut World) -> bool {
     loop {
         let mut calm = false;
         let mut passes = 0;
@@ -120,7 +125,7 @@ fn execute(w: &mut World, mut schedule: Schedule) -> bool {
             assert!(passes < 10_000, "the model spins");
             let before = w.version;
             (0..w.nodes.len()).for_each(|node| w.expire_if_due(node));
-            for at in order(w, &mut schedule, calm) {
+            for at in order(w, calm) {
                 poll_task(w, at);
             }
             let same = before == w.version;
@@ -139,9 +144,9 @@ fn execute(w: &mut World, mut schedule: Schedule) -> bool {
 }
 
 /// The tasks of one pass. After a pass without a change none is left out.
-fn order(w: &World, schedule: &mut Schedule, calm: bool) -> Vec<usize> {
+fn order(w: &mut World, calm: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..w.tasks.len()).filter(|at| w.tasks[*at].is_some()).collect();
-    if let Schedule::Random(chance) = schedule {
+    if let Some(chance) = &mut w.chance {
         chance.shuffle(&mut order);
         order.retain(|_| calm || !chance.one_in(3));
     }
@@ -161,15 +166,15 @@ fn poll_task(w: &mut World, at: usize) {
         },
         Task::Child(boundary) => poll_child(w, boundary),
         Task::Hosted => false,
-        Task::Detached(fut, until) => {
-            let ended = fut.poll(w, None).is_some();
-            if !ended && *until <= w.now {
-                let Task::Detached(fut, _) = task else { unreachable!() };
+        Task::Detached(fut) => {
+            if w.aborted.contains(&at) {
+                let Task::Detached(fut) = task else { unreachable!() };
                 fut.discard(w);
                 return w.changed();
             }
-            ended
+            fut.poll(w, None).is_some()
         }
+        Task::Aborter(until, task) => *until <= w.now && w.aborted.insert(*task),
         Task::Orphan(node, adopter) => {
             let given_up = w.nodes[*node].given_up;
             let ended = if given_up { w.nodes[*node].children.is_empty() } else { drive(w, *node) };

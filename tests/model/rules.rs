@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::boundary::{Boundary, Cleaning};
+use super::chance::Chance;
 use super::program::{Body, EVER, Ms, Options, Program, Special};
 use super::trace::Trace;
 
@@ -289,10 +290,14 @@ pub struct World {
     pub polled: usize,
     /// Boundaries of forks, which their scope polls.
     pub hosted: BTreeMap<usize, Box<Boundary>>,
+    /// Detached tasks that were aborted.
+    pub aborted: BTreeSet<usize>,
     /// The rule that does not hold.
     pub broken: Option<Broken>,
     /// The program.
     pub program: Program,
+    /// Makes up what is nobody's promise, if anything does.
+    pub chance: Option<Chance>,
 }
 
 impl World {
@@ -310,8 +315,10 @@ impl World {
             tokens: Default::default(),
             polled: 0,
             hosted: BTreeMap::new(),
+            aborted: BTreeSet::new(),
             broken,
             program,
+            chance: None,
         }
     }
 
