@@ -16,3 +16,21 @@ pub mod conformance {
     pub mod program;
     pub mod trace;
 }
+
+/// The rules as a small executable model, random programs, and the comparison with the library.
+///
+/// The data goes one way: [`generate`](model::generate) makes a [`program`](model::program), the
+/// [`machine`](model::machine) runs it by the [`rules`](model::rules), [`library`](model::library) on the library, and
+/// [`check`](model::check) compares their [`trace`](model::trace)s.
+pub mod model {
+    pub mod boundary;
+    pub mod chance;
+    pub mod check;
+    pub mod future;
+    pub mod generate;
+    pub mod library;
+    pub mod machine;
+    pub mod program;
+    pub mod rules;
+    pub mod trace;
+}

@@ -521,6 +521,7 @@ fn settle_body<B: Future, C: Classify<B::Output>>(
         },
         end => end,
     };
+    stack.register_end(dropped.is_err() || matches!(end, End::Panicked(_) | End::Errored(_)));
     let Some(node) = stack.frame().node() else {
         return match (end, dropped) {
             (End::Panicked(payload), _) | (_, Err(payload)) => Some(Left::Panicked(payload)),

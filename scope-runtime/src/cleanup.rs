@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Sleep;
@@ -33,8 +33,9 @@ pub(crate) struct CleanupItem {
 pub(crate) enum Running {
     #[default]
     Idle,
-    /// It is being polled.
-    Taken,
+    /// It is being polled. Whether another driver looked meanwhile is noted, not told from its waker: two wakers that wake
+    /// the same task need not compare equal.
+    Taken { looked: bool },
     /// It is suspended.
     Parked(Box<CleanupRun>),
 }
@@ -138,7 +139,7 @@ fn drive(node: &Arc<Node>, driver: Driver, timer: &mut CleanupTimer, cx: &mut Co
                 }
                 match run.poll(cx) {
                     Poll::Pending => {
-                        node.park(run, cx.waker());
+                        node.park(run);
                         return Poll::Pending;
                     }
                     Poll::Ready(done) => {
@@ -158,10 +159,13 @@ fn drive(node: &Arc<Node>, driver: Driver, timer: &mut CleanupTimer, cx: &mut Co
 fn next_step(node: &Arc<Node>) -> Step {
     let parked = {
         let mut state = node.lock();
-        match std::mem::replace(&mut state.running, Running::Taken) {
+        match std::mem::replace(&mut state.running, Running::Taken { looked: false }) {
             Running::Parked(run) => Some(run),
             // Another driver is at it (an abandoned scope that was polled again); it will be parked.
-            Running::Taken => return Step::Wait,
+            Running::Taken { .. } => {
+                state.running = Running::Taken { looked: true };
+                return Step::Wait;
+            }
             Running::Idle => {
                 state.running = Running::Idle;
                 None
@@ -178,7 +182,7 @@ fn next_step(node: &Arc<Node>) -> Step {
         let mut state = node.lock();
         let item = state.cleanup.pop_back();
         if item.is_some() {
-            state.running = Running::Taken;
+            state.running = Running::Taken { looked: false };
         }
         item
     };
@@ -226,10 +230,11 @@ impl Node {
     }
 
     /// Puts a pending cleanup back; another driver that looked meanwhile is woken to go on with it.
-    fn park(&self, run: Box<CleanupRun>, driver: &Waker) {
+    fn park(&self, run: Box<CleanupRun>) {
         let mut state = self.lock();
-        state.running = Running::Parked(run);
-        let other = state.other_driver(driver);
+        let before = std::mem::replace(&mut state.running, Running::Parked(run));
+        let looked = matches!(before, Running::Taken { looked: true });
+        let other = looked.then(|| state.waker()).flatten();
         drop(state);
         if let Some(other) = other {
             other.wake();

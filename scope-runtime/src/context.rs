@@ -908,9 +908,11 @@ impl<'a> Stack<'a> {
     /// Whether the deadline of this frame, which has no node, is to bubble up.
     #[inline]
     fn bubbles(&self) -> bool {
-        if !bubbles_exist() || self.frame.deadline.is_never() {
-            return false;
-        }
+        bubbles_exist() && !self.frame.deadline.is_never() && self.is_in_a_bubble()
+    }
+
+    /// Whether a cancel of this frame, which has no node, goes up.
+    fn is_in_a_bubble(&self) -> bool {
         let mut at = self;
         loop {
             match at.around() {
@@ -927,6 +929,18 @@ impl<'a> Stack<'a> {
     /// A node for this frame if its deadline is to bubble up (rule B1).
     fn register_bubbling(&self) {
         if self.frame.node().is_none() && self.bubbles() {
+            self.node();
+        }
+    }
+
+    /// The same at the end of the body, whose failure bubbles, too.
+    #[inline]
+    pub(crate) fn register_end(&self, failed: bool) {
+        if bubbles_exist()
+            && self.frame.node().is_none()
+            && (failed || !self.frame.deadline.is_never())
+            && self.is_in_a_bubble()
+        {
             self.node();
         }
     }

@@ -155,9 +155,9 @@ impl State {
         order
     }
 
-    /// The registered driver, if it is not the one with this waker.
-    pub(crate) fn other_driver(&self, driver: &Waker) -> Option<Waker> {
-        self.waker.clone().filter(|waker| !waker.will_wake(driver))
+    /// That of whoever drives the scope's end, as registered last.
+    pub(crate) fn waker(&self) -> Option<Waker> {
+        self.waker.clone()
     }
 }
 

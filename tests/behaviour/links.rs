@@ -117,6 +117,30 @@ async fn b1_failures_bubble() {
     assert!(matches!(cancelled.root_cause(), Cause::TaskFailed { .. }), "{cancelled}");
 }
 
+/// A scope of which nobody has a handle, and that has neither children nor cleanup.
+#[tokio::test(start_paused = true)]
+async fn b1_the_failure_of_a_scope_that_nobody_watches_bubbles() {
+    async fn fails() -> Result<(), &'static str> {
+        let _ = scope!({ Err::<(), _>("broken")? });
+        Ok(())
+    }
+    let outer = scope!(bubble, {
+        assert!(fails().await.is_err());
+        assert!(is_cancelled());
+        sleep(10).await;
+    });
+    assert!(matches!(outer.unwrap_err().root_cause(), Cause::TaskFailed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn b1_l5_a_deadline_that_only_the_boundary_has_seen_bubbles() {
+    let outer = scope!(bubble, {
+        scope!(timeout = 0s, {}).unwrap();
+        sleep(10).await;
+    });
+    assert!(outer.unwrap_err().is_timeout());
+}
+
 #[tokio::test(start_paused = true)]
 async fn b1_a_scope_can_keep_its_own_cancel_to_itself() {
     let outer = scope!(bubble, |outer| {

@@ -11,7 +11,7 @@ use scope_runtime::{
     Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, current, defer, guard, is_cancelled, root,
     scope, shield, spawn, try_current,
 };
-use scope_tests::probe::{Log, ms, sleep};
+use scope_tests::probe::{Log, Polls, ms, sleep};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -341,6 +341,14 @@ async fn u2_cleanup_runs_last_registered_first_one_after_the_other() {
     })
     .unwrap();
     log.expect(&["0 c begins", "30 c ends", "30 b begins", "50 b ends", "50 a begins", "60 a ends"]);
+}
+
+/// Whether two wakers compare equal depends on the build: this failed with `--release`, where virtual time stood still.
+#[tokio::test(start_paused = true)]
+async fn u2_a_scope_whose_cleanup_waits_is_not_polled_meanwhile() {
+    let polls = Polls::new();
+    polls.of(async { scope!({ defer(sleep(10)) }) }).await.unwrap();
+    assert_eq!(polls.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
