@@ -137,6 +137,7 @@ mod site;
 mod task;
 mod token;
 mod tree;
+mod values;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 
+use crate::blocking::spawn::Job;
 use crate::boundary::NeverErr;
 use crate::boundary::{Block, Left};
 use crate::cause::{Cancelled, Cause};
@@ -21,6 +22,7 @@ use crate::private::Return;
 use crate::signal::Signal;
 use crate::site::{Kind, Site};
 use crate::tree::{Admitted, ChildEnd, Go, Look, Node, NodeInit, Origin, Place, Role, Starter, Untaken};
+use crate::values::IntoName;
 
 /// The handle of a child, spawned or forked: a future with its value.
 ///
@@ -319,8 +321,29 @@ pub struct Child<F> {
     pub(crate) supervised: bool,
 }
 
+/// A child from a `spawn!` or a `fork!` written at `site`.
+///
+/// What is no future has no output either, and so [`Asked`] makes nothing of it that has methods: the compiler says once
+/// what is wrong, and nothing about what we do next.
+pub fn child<F: Future<Output = O>, O>(site: &'static Site, future: F) -> <O as Asked>::Child<F> {
+    Child::new(site, future)
+}
+
+/// Every type: for [`child`] and [`job`](crate::blocking::spawn::job), whose types wait for that of an output.
+pub trait Asked {
+    /// A child with this output.
+    type Child<F>;
+    /// A blocking child with this output.
+    type Job<F>;
+}
+
+impl<O> Asked for O {
+    type Child<F> = Child<F>;
+    type Job<F> = Job<F>;
+}
+
 impl<F: Future> Child<F> {
-    /// A child from a `spawn!` or a `fork!` written at `site`.
+    /// A child that was written at `site`.
     pub fn new(site: &'static Site, future: F) -> Self {
         let role = Role::Foreground;
         Self { site, future, name: None, role, skip_if_cancelled: false, supervised: false }
@@ -328,8 +351,8 @@ impl<F: Future> Child<F> {
 
     /// A name that is computed at run time.
     #[must_use]
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = Some(name.into().into());
+    pub fn name(mut self, name: impl IntoName) -> Self {
+        self.name = Some(name.into_name().into());
         self
     }
 
