@@ -3,6 +3,7 @@
 //! [`conformance`] runs programs of a small language on the library and holds their traces against those
 //! that real Trio gave. The command `conformance` and the test of that name are two fronts of it.
 
+pub mod generated;
 pub mod probe;
 
 /// Programs, their interpreter on the public API, and the comparison with Trio's traces.

@@ -59,6 +59,12 @@ impl Diagnostics {
         Expr::Verbatim(quote_spanned!(Span::mixed_site()=> { #told }))
     }
 
+    /// The function that gives back what it gets: whatever is wrong with an argument, the call can be read.
+    pub(crate) fn same(&self) -> TokenStream {
+        let runtime = self.runtime.as_written();
+        quote_spanned!(Span::mixed_site()=> #runtime::same)
+    }
+
     /// Code that can't be read, in a macro that hands it on. The compiler says what is wrong with it.
     pub(crate) fn unread(&mut self, code: TokenStream) -> Macro {
         let (runtime, at) = (&self.runtime.0, Span::mixed_site());

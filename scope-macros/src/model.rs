@@ -116,6 +116,8 @@ pub(crate) enum Setting {
     Limit(Expr),
     /// Decides on the type of the scope, not on its options.
     Supervise,
+    /// The value of an option that was a mistake: what it mentions is not unused.
+    Mistaken(Expr),
 }
 
 impl Setting {
@@ -133,6 +135,7 @@ impl Setting {
             | Setting::Bubble(value)
             | Setting::Link(value)
             | Setting::CancelOn(value)
+            | Setting::Mistaken(value)
             | Setting::Token(value) => Some(value),
             Setting::Cooperative | Setting::Supervise => None,
         }
@@ -311,6 +314,8 @@ pub(crate) struct Race {
     pub(crate) kind: RaceKind,
     pub(crate) site: Site,
     pub(crate) arms: Vec<Arm>,
+    /// The values of what was taken for options: what they mention is not unused.
+    pub(crate) mistaken: Vec<Expr>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,11 @@ impl<'s, F: Future, T, R, P: Policy> Forks<'s, F, T, R, P> {
         Self { scope, slot: Mutex::new(Slot { new: Vec::new(), failure: None }) }
     }
 
+    /// The scope of that block.
+    pub fn scope(&self) -> &Scope<R, P> {
+        self.scope
+    }
+
     fn slot(&self) -> MutexGuard<'_, Slot<F, T, R>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }

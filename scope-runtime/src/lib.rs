@@ -138,6 +138,7 @@ mod site;
 mod task;
 mod token;
 mod tree;
+mod values;
 
 #[doc(hidden)]
 #[path = "private.rs"]

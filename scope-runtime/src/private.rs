@@ -1,7 +1,6 @@
 //! What expansions call, and nothing else. Not a public interface: it changes without notice.
 
 use std::any::{Any, type_name};
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::{Debug, Display};
@@ -28,21 +27,22 @@ use crate::fork::ForkOutput;
 use crate::hosted::Hosted;
 use crate::link::IntoLinks;
 use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
-use crate::scope::FromFailure;
 use crate::signal::{self, Signal};
 use crate::task::{Output, Task, closed_task, spawn_into};
-use crate::token::{CancelToken, Firing};
+use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};
+use crate::values::{IntoError, IntoName, IntoToken};
 
 pub use crate::beside::NoWatch;
-pub use crate::blocking::spawn::Job;
+pub use crate::blocking::spawn::{Job, job};
 pub use crate::boundary::NeverErr;
 pub use crate::fork::{Forks, forks};
 pub use crate::landing::{AwaitSite, at};
 pub use crate::race::{fallible, here, parallel, race, try_join};
+pub use crate::scope::FromFailure;
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
-pub use crate::task::Child;
+pub use crate::task::{Child, child};
 pub use core::{
     option::Option::{None, Some},
     result::Result::{Err, Ok},
@@ -146,8 +146,8 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
     /// `name = …`, where it is no literal
     #[must_use]
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.extra.get_or_insert_default().name = Some(name.into().into());
+    pub fn name(mut self, name: impl IntoName) -> Self {
+        self.extra.get_or_insert_default().name = Some(name.into_name().into());
         self
     }
 
@@ -157,6 +157,12 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
         if let Some(timeout) = timeout.into_timeout() {
             self.extra.get_or_insert_default().cleanup_timeout = Some(timeout);
         }
+        self
+    }
+
+    /// An option that is a mistake; stands in code that does not compile.
+    #[must_use]
+    pub fn mistaken<T: ?Sized>(self, _: &T) -> Self {
         self
     }
 
@@ -191,8 +197,8 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
     /// `error = …`
     #[must_use]
-    pub fn error(mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.extra().error = Some(error.into().into());
+    pub fn error(mut self, error: impl IntoError) -> Self {
+        self.extra().error = Some(error.into_error().into());
         self
     }
 
@@ -219,8 +225,8 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     }
 
     /// `token = …`
-    pub fn token(self, token: impl Into<CancelToken>) -> Options<'a, S, Also<W, Firing>> {
-        self.watch(token.into().firing())
+    pub fn token(self, token: impl IntoToken) -> Options<'a, S, Also<W, Firing>> {
+        self.watch(token.into_token().firing())
     }
 
     fn watch<F>(self, future: F) -> Options<'a, S, Also<W, F>> {
@@ -357,6 +363,11 @@ where
 {
     let (frame, NoWatch) = options.into_frame();
     thread_boundary::run(frame, || Body::Value(body()), classify)
+}
+
+/// What it gets; stands around code that the macros could not read.
+pub fn same<T>(value: T) -> T {
+    value
 }
 
 /// Typed like what a future gives; stands for an `.await` that was reported.
@@ -572,6 +583,16 @@ macro_rules! readings {
             }
         }
 
+        impl<T, E, R> Fails<Result<T, E>, R, FailFast> for $name {
+            type Error = E;
+            type Into = R;
+        }
+
+        impl<T, E, R> Fails<Result<T, E>, R, Supervise> for $name {
+            type Error = Infallible;
+            type Into = Result<(), Infallible>;
+        }
+
         impl<T, E, R> JobOutput<Result<T, E>, R, FailFast> for $name
         where
             E: $($bound +)+ Send + 'static,
@@ -609,6 +630,32 @@ macro_rules! readings {
             }
         }
     )*};
+}
+
+/// What a child fails with, and what has to be made of it. Asked for by itself, so that the compiler speaks of these two
+/// types, and of nothing around them.
+pub trait Fails<O, R, P> {
+    /// The child's error.
+    type Error;
+    /// What carries it.
+    type Into;
+}
+
+/// It does not fail.
+impl<T, R, P> Fails<T, R, P> for NeverErr {
+    type Error = Infallible;
+    type Into = Result<(), Infallible>;
+}
+
+/// The scope again. Called with [`FromFailure::from_failure`], which is where the compiler complains of an error that the
+/// function around can't carry.
+pub fn carries<O, R, P, K: Fails<O, R, P>>(
+    scope: &Scope<R, P>,
+    _output: Return<O>,
+    _kind: K,
+    _carry: fn(K::Error) -> K::Into,
+) -> &Scope<R, P> {
+    scope
 }
 
 impl<T, R, P> ForkOutput<T, R, P> for NeverErr {
@@ -753,7 +800,7 @@ where
 pub mod output {
     use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, Debug, Display, Error};
     use super::{
-        FailFast, FromFailure, Future, OutputOf, Placed, Supervise, Task, may_fail, spawn_plain, supervised,
+        FailFast, Future, MayFail, OutputOf, Placed, Spawned, Supervise, may_fail, spawn_plain, supervised,
     };
 
     macro_rules! levels {
@@ -761,10 +808,9 @@ pub mod output {
             #[doc(hidden)]
             pub trait $trait<T, E> {
                 #[track_caller]
-                fn spawn<R, F>(&self, child: Placed<'_, R, FailFast, F>) -> Task<T>
+                fn spawn<'a, R, F>(&self, child: Placed<'a, R, FailFast, F>) -> MayFail<'a, R, F, T, E>
                 where
-                    F: Future<Output = Result<T, E>> + Send + 'static,
-                    R: FromFailure<E>;
+                    F: Future<Output = Result<T, E>> + Send + 'static;
             }
 
             impl<T, E> $trait<T, E> for $($peeled)* OutputOf<Result<T, E>, FailFast>
@@ -772,20 +818,18 @@ pub mod output {
                 T: Send + 'static,
                 E: $($bound +)+ Send + 'static,
             {
-                fn spawn<R, F>(&self, child: Placed<'_, R, FailFast, F>) -> Task<T>
+                fn spawn<'a, R, F>(&self, child: Placed<'a, R, FailFast, F>) -> MayFail<'a, R, F, T, E>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
-                    R: FromFailure<E>,
                 {
-                    child.scope.convert_with::<E>();
-                    child.start(|output| may_fail::<$reading, _, _, _>(output, |error| Box::new(error) as _))
+                    MayFail { child, convert: |output| may_fail::<$reading, _, _, _>(output, |error| Box::new(error) as _) }
                 }
             }
 
             #[doc(hidden)]
             pub trait $supervised<T, E> {
                 #[track_caller]
-                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Task<Result<T, E>>
+                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Spawned<Result<T, E>>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static;
             }
@@ -795,11 +839,11 @@ pub mod output {
                 T: Send + 'static,
                 E: $($bound +)+ Send + 'static,
             {
-                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Task<Result<T, E>>
+                fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Spawned<Result<T, E>>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
                 {
-                    child.start(supervised::<$reading, _, _, _>)
+                    Spawned(child.start(supervised::<$reading, _, _, _>))
                 }
             }
         )*};
@@ -816,18 +860,64 @@ pub mod output {
     #[doc(hidden)]
     pub trait EndsWithAny<T, P> {
         #[track_caller]
-        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Task<T>
+        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Spawned<T>
         where
             F: Future<Output = T> + Send + 'static;
     }
 
     impl<T: Send + 'static, P> EndsWithAny<T, P> for OutputOf<T, P> {
-        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Task<T>
+        fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Spawned<T>
         where
             F: Future<Output = T> + Send + 'static,
         {
-            spawn_plain(child)
+            Spawned(spawn_plain(child))
         }
+    }
+}
+
+/// A child that is spawned.
+pub struct Spawned<T>(Task<T>);
+
+impl<T> Spawned<T> {
+    /// It fails nobody, so there is nothing to carry.
+    #[must_use]
+    pub fn carried(self, _: fn(Infallible) -> Result<(), Infallible>) -> Self {
+        self
+    }
+
+    /// Its handle.
+    pub fn start(self) -> Task<T> {
+        self.0
+    }
+}
+
+/// A fallible child that is not spawned yet: so that what is asked of the function around it is asked here.
+pub struct MayFail<'a, R, F: Future, T, E> {
+    child: Placed<'a, R, FailFast, F>,
+    convert: fn(Result<T, E>) -> Output<T>,
+}
+
+impl<R, F, T, E> MayFail<'_, R, F, T, E>
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// Called with [`FromFailure::from_failure`], which is where the compiler complains of an error that the function
+    /// around can't carry.
+    #[must_use]
+    pub fn carried(self, _: fn(E) -> R) -> Self {
+        self
+    }
+
+    /// Spawns it.
+    #[track_caller]
+    pub fn start(self) -> Task<T>
+    where
+        R: FromFailure<E>,
+    {
+        self.child.scope.convert_with::<E>();
+        self.child.start(self.convert)
     }
 }
 

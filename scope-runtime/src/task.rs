@@ -15,7 +15,8 @@ mod shared;
 mod spawned;
 mod start;
 
-pub use child::Child;
+pub(crate) use child::Asked;
+pub use child::{Child, child};
 pub(crate) use child::{Convert, InFailure, InPlace, Keep, Outcome, Output, outcome_of, result_of};
 pub(crate) use shared::{ChildTask, Ending, Enlisted, Home, child_of, closed_task, enlist, host};
 pub(crate) use spawned::{runtime_of, spawn_adopted, spawn_into, spawn_shielded};

@@ -10,6 +10,7 @@ fn mistakes_are_told_and_the_rest_compiles() {
     let macros = [
         "blocking_scope",
         "cancel_scope",
+        "detach",
         "fork",
         "race",
         "rustc",

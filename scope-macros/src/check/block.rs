@@ -22,23 +22,28 @@ pub(crate) fn block(
 ) -> Block {
     let called = kind.called();
     let mut given = Vec::new();
+    let mut behind = Vec::new();
     let mut bodies = Vec::new();
     for element in written {
         match element {
             Element::Option(option) if bodies.is_empty() => given.push(option),
-            Element::Option(option) => diagnostics.at(
-                option.name.span(),
-                format!("`{}` stands behind the body; write the options first", option.name),
-            ),
+            Element::Option(option) => {
+                let message = format!("`{}` stands behind the body; write the options first", option.name);
+                diagnostics.at(option.name.span(), message);
+                behind.extend(values::mistaken(option));
+            }
             Element::Subject(body) => bodies.push(body),
         }
     }
     let mut bodies = bodies.into_iter();
     let first = bodies.next();
     for more in bodies {
-        diagnostics.at(span(&more), format!("`{called}` has one body; join the two"));
+        match (&first, &more) {
+            (Some(RawBody::Named(_)), RawBody::Named(_)) => diagnostics.at(span(&more), NAMED_TWICE),
+            _ => diagnostics.at(span(&more), format!("`{called}` has one body; join the two")),
+        }
     }
-    let values = match kind {
+    let mut values = match kind {
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
         BlockKind::BlockingScope => values::values(given, Place::BlockingScope, diagnostics),
         BlockKind::Shield => {
@@ -52,6 +57,7 @@ pub(crate) fn block(
             Values::default()
         }
     };
+    values.settings.extend(behind);
     let (binding, braced) = match first {
         Some(body) => body_of(body, called, diagnostics),
         None => {
@@ -86,6 +92,8 @@ pub(crate) fn block(
     }
 }
 
+const NAMED_TWICE: &str = "the scope has a name already; write `|s| { … }` once";
+
 fn span(body: &RawBody) -> Span {
     match body {
         RawBody::Plain(braced) => braced.braces,
@@ -112,6 +120,14 @@ fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> (Optio
             }
             match values::unwrapped(*closure.body) {
                 Expr::Block(block) if block.label.is_none() => (binding, Braced::from(block)),
+                Expr::Closure(again) => {
+                    diagnostics.at(again.inputs_begin.span, NAMED_TWICE);
+                    let body = values::unwrapped(*again.body);
+                    match body {
+                        Expr::Block(block) if block.label.is_none() => (binding, Braced::from(block)),
+                        other => (binding, Braced::of(other)),
+                    }
+                }
                 other => {
                     diagnostics.on(&other, "a body stands in braces; write `|s| { … }`");
                     (binding, Braced::of(other))

@@ -36,6 +36,10 @@ pub(crate) fn function(
     let Values { mut settings, name, fallback, binding, crate_path } =
         values::values(arguments.collect(), Place::Attribute, diagnostics);
     let (mut item, shape) = served(item, diagnostics)?;
+    if let Some(again) = item.attrs.iter().position(is_this) {
+        let again = item.attrs.remove(again);
+        diagnostics.on(again.path(), "`#[cancel_scope]` is given twice; write all options into one");
+    }
     let side = if shape == Shape::Sync { Side::Sync } else { Side::Async };
     if side == Side::Sync {
         settings.retain(|setting| is_watched_in_sync_code(setting, diagnostics));
@@ -180,6 +184,13 @@ fn mentions(fallback: &Fallback, names: &[Ident]) -> bool {
         })
     }
     any(fallback.value.to_token_stream(), names)
+}
+
+/// Whether an attribute is this one, under its own name.
+fn is_this(attribute: &Attribute) -> bool {
+    let names: Vec<String> =
+        attribute.path().segments.iter().map(|segment| segment.ident.to_string()).collect();
+    names == ["cancel_scope"] || names == ["scope_runtime", "cancel_scope"]
 }
 
 /// Whether an attribute leaves the body where it is.

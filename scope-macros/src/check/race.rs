@@ -1,5 +1,6 @@
 //! `race!` and `try_join!`
 
+use super::values::bare;
 use crate::diagnostics::Diagnostics;
 use crate::model::{Arm, Race, RaceKind, Runtime, Site, SiteKind};
 use crate::options::Key;
@@ -8,12 +9,12 @@ use crate::parse::macros::Arguments;
 use crate::parse::race::RawArm;
 use crate::parse::spawn::{around, spawn as read};
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens as _;
-use syn::spanned::Spanned as _;
-use syn::visit::Visit;
-use syn::{Expr, Macro};
+use quote::{ToTokens as _, quote};
+use syn::spanned::Spanned;
+use syn::visit_mut::VisitMut;
+use syn::{Expr, LitStr, Macro};
 
-/// What was meant; nothing after a mistake that leaves an arm without a scope.
+/// What was meant; nothing if there are no arms.
 pub(crate) fn race(
     kind: RaceKind,
     runtime: Runtime,
@@ -26,21 +27,32 @@ pub(crate) fn race(
         diagnostics.at(place, format!("`{called}` has no arms; write `{called}(future, …)`"));
         return None;
     }
-    let count = written.len();
+    let mut mistaken = Vec::new();
     let arms: Vec<Arm> = written
         .into_iter()
         .zip(1..)
-        .filter_map(|(arm, number)| self::arm(arm, format!("arm {number}"), called, diagnostics))
+        .filter_map(|(arm, number)| {
+            self::arm(arm, format!("arm {number}"), called, &mut mistaken, diagnostics)
+        })
         .collect();
+    if arms.is_empty() {
+        return None;
+    }
     let name = match kind {
         RaceKind::Race => String::new(),
         RaceKind::TryJoin => "try_join".to_owned(),
     };
     let site = Site { kind: SiteKind::Race, name, place };
-    (arms.len() == count).then_some(Race { runtime, kind, site, arms })
+    Some(Race { runtime, kind, site, arms, mistaken })
 }
 
-fn arm(arm: RawArm, name: String, called: &str, diagnostics: &mut Diagnostics) -> Option<Arm> {
+fn arm(
+    arm: RawArm,
+    name: String,
+    called: &str,
+    mistaken: &mut Vec<Expr>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arm> {
     match arm {
         RawArm::Spawn(mut call) => {
             // Whatever a walk over the block around has noted: its scope is that of the race.
@@ -48,66 +60,71 @@ fn arm(arm: RawArm, name: String, called: &str, diagnostics: &mut Diagnostics) -
             Some(Arm::Spawn { call, name })
         }
         RawArm::Future(Expr::Assign(option)) => {
+            if !matches!(bare(&option.right), Expr::Lit(_)) {
+                mistaken.push((*option.right).clone());
+            }
             let option = option.to_token_stream();
             let message =
                 format!("`{called}` takes no options; open a scope around it: `scope!({option}, {{ … }})`");
             diagnostics.on(option, message);
             None
         }
-        RawArm::Future(future) => {
-            let mut strays = Strays { called, diagnostics, found: false };
-            strays.visit_expr(&future);
+        RawArm::Future(mut future) => {
+            Strays { called }.visit_expr_mut(&mut future);
             let site = Site { kind: SiteKind::Task, name, place: future.span() };
-            (!strays.found).then(|| Arm::Here { site, future: Box::new(future) })
+            Some(Arm::Here { site, future: Box::new(future) })
         }
     }
 }
 
-/// Finds children that are no arms: they would belong to the block around, and outlive the race.
+/// Finds children that are no arms: they would belong to the block around, and outlive the race. Each of them says so
+/// itself, so that the arm around it stays what it is.
 struct Strays<'a> {
     called: &'a str,
-    diagnostics: &'a mut Diagnostics,
-    found: bool,
 }
 
 impl Strays<'_> {
-    fn found(&mut self, at: Span, word: &str, otherwise: &str) {
-        self.found = true;
+    fn refuse(&self, mac: &mut Macro, word: &str, otherwise: &str) {
         let called = self.called;
-        self.diagnostics.at(
-            at,
-            format!(
-                "`{word}!` inside an arm of `{called}` belongs to no arm; {otherwise}put it in front of `{called}`, \
-                 or open a scope in the arm: `scope!({{ … }})`"
-            ),
+        let why = format!(
+            "`{word}!` inside an arm of `{called}` belongs to no arm; {otherwise}put it in front of `{called}`, \
+             or open a scope in the arm: `scope!({{ … }})`"
         );
+        let why = LitStr::new(&why, mac.path.segments.last().map_or_else(Span::call_site, Spanned::span));
+        let tokens = &mac.tokens;
+        mac.tokens = quote!(@refused #why #tokens);
     }
 }
 
-impl<'ast> Visit<'ast> for Strays<'_> {
-    fn visit_macro(&mut self, mac: &'ast Macro) {
+impl VisitMut for Strays<'_> {
+    fn visit_macro_mut(&mut self, mac: &mut Macro) {
         let Some(name) = mac.path.segments.last() else { return };
         let word = name.ident.to_string();
         match word.as_str() {
-            "spawn" if !names_scope(mac.tokens.clone()) => {
-                self.found(name.ident.span(), &word, "let it be the whole arm, ");
-            }
-            "fork" => self.found(name.ident.span(), &word, "write the future as an arm, "),
-            "spawn_blocking" if !names_scope(mac.tokens.clone()) => {
-                self.found(name.ident.span(), &word, "");
+            "spawn" | "spawn_blocking" if names_scope(mac.tokens.clone()) => {}
+            "spawn" | "fork" | "spawn_blocking" => {
+                // Whatever a walk over the block around has noted.
+                mac.tokens = around(mac.tokens.clone()).1;
+                let otherwise = match word.as_str() {
+                    "spawn" => "let it be the whole arm, ",
+                    "fork" => "write the future as an arm, ",
+                    _ => "",
+                };
+                self.refuse(mac, &word, otherwise);
             }
             // Theirs to judge.
-            "spawn" | "spawn_blocking" | "scope" | "shield" | "race" | "try_join" => {}
+            "scope" | "shield" | "race" | "try_join" => {}
             _ => {
                 let Some(mut arguments) = Arguments::of(mac) else { return };
                 for argument in arguments.expressions_mut() {
-                    Visit::visit_expr(self, &*argument);
+                    self.visit_expr_mut(argument);
                 }
+                mac.tokens = arguments.to_token_stream();
             }
         }
     }
 
-    fn visit_item(&mut self, _: &'ast syn::Item) {}
+    fn visit_item_mut(&mut self, _: &mut syn::Item) {}
 }
 
 fn names_scope(tokens: TokenStream) -> bool {

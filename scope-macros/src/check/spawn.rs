@@ -4,7 +4,7 @@ use super::options::Given;
 use super::values::{self, Name};
 use crate::diagnostics::Diagnostics;
 use crate::model::{Child, Fork, Into, Runtime, Site, SiteKind, Spawn, SpawnKind};
-use crate::options::{Key, Place};
+use crate::options::{self, Key, Place};
 use crate::parse::list::{Element, Value};
 use crate::parse::spawn::{Around, RawFuture};
 use crate::rewrite;
@@ -39,6 +39,10 @@ pub(crate) fn spawn(
             None
         }
         (None, Around::Reported) => None,
+        (None, Around::Refused(why)) => {
+            diagnostics.at(why.span(), why.value());
+            None
+        }
         (None, Around::Arm { output, name }) => {
             if child.site.name.is_empty() {
                 child.site.name = name;
@@ -83,6 +87,10 @@ pub(crate) fn fork(
             None
         }
         Around::Reported => None,
+        Around::Refused(why) => {
+            diagnostics.at(why.span(), why.value());
+            None
+        }
         Around::Arm { .. } | Around::Lending { .. } | Around::Nothing => {
             diagnostics.at(
                 place,
@@ -114,6 +122,13 @@ struct Read {
     child: Child,
 }
 
+/// An option without a value that was taken for the name of a future.
+fn flag(expr: &Expr, at: Place) -> Option<&'static str> {
+    let Expr::Path(path) = expr else { return None };
+    let name = path.path.get_ident()?;
+    options::names(at).find(|option| name == option)
+}
+
 fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &mut Diagnostics) -> Read {
     let called = at.called();
     let subject = if at == Place::SpawnBlocking { "closure" } else { "future" };
@@ -132,8 +147,12 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     let mut futures = futures.into_iter();
     let future = futures.next();
     for more in futures {
-        diagnostics
-            .on(more, format!("`{called}` takes one {subject}; write another `{called}` for this one"));
+        let option = flag(&more, at);
+        let message = match option {
+            Some(name) => format!("`{name}` stands behind the {subject}; write the options first"),
+            None => format!("`{called}` takes one {subject}; write another `{called}` for this one"),
+        };
+        diagnostics.on(more, message);
     }
 
     let mut scope = None;

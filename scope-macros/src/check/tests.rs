@@ -5,8 +5,8 @@ use crate::model::{BlockKind, RaceKind, Runtime, Side, SpawnKind};
 use crate::options::{Place, names};
 use crate::rewrite::{Boundary, Surroundings};
 use crate::{check, parse, pipeline};
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, quote};
 
 fn tokens(code: &str) -> TokenStream {
     code.parse().unwrap()
@@ -53,8 +53,23 @@ fn race(code: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let arms = parse::race::arms(tokens(code), &mut diagnostics);
     let runtime = Runtime(quote!(rt));
-    check::race(RaceKind::Race, runtime, arms, Span::call_site(), &mut diagnostics);
-    diagnostics.messages()
+    let model = check::race(RaceKind::Race, runtime, arms, Span::call_site(), &mut diagnostics);
+    let expanded = model.map(|model| crate::expand::race(&model)).unwrap_or_default();
+    [diagnostics.messages(), refusals(expanded)].concat()
+}
+
+/// What children will say that may not be where they are.
+fn refusals(code: TokenStream) -> Vec<String> {
+    let trees: Vec<TokenTree> = code.into_iter().collect();
+    let refused = |at: usize| matches!(&trees[at], TokenTree::Ident(word) if word == "refused");
+    let says = |(at, tree): (usize, &TokenTree)| match tree {
+        TokenTree::Group(group) => refusals(group.stream()),
+        TokenTree::Literal(why) if at > 0 && refused(at - 1) => {
+            vec![syn::parse2::<syn::LitStr>(why.to_token_stream()).unwrap().value()]
+        }
+        _ => Vec::new(),
+    };
+    trees.iter().enumerate().flat_map(says).collect()
 }
 
 #[track_caller]
@@ -141,6 +156,11 @@ fn values_that_are_none() {
     attribute_says("shield = 1", &["`1` is no `bool`; write `shield` or `shield = condition`"]);
     attribute_says("bubble = 1", &["`1` is no `bool`; write `bubble` or `bubble = condition`"]);
     attribute_says("grace = 3", &["`3` has no unit; write \"3s\" or \"3ms\""]);
+    attribute_says("link = 5", &["`5` is no scope that can be linked; write `link = handle`"]);
+    attribute_says("cancel_on = 3s", &["`3s` is no future; write `cancel_on = future`"]);
+    attribute_says("token = \"x\"", &["`\"x\"` is no cancel token; write `token = token`"]);
+    attribute_says("error = 5", &["`5` is no error; write `error = MyError::Stopped`"]);
+    attribute_says("error = \"stopped\"", &[]);
     attribute_says("link", &["`link` needs a value; write `link = handle`"]);
     attribute_says(
         "grace = 1s, cooperative",
@@ -162,9 +182,23 @@ fn punctuation_that_is_missing_or_too_much() {
     scope_says("timeout 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
     scope_says("timeout: 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
     scope_says("timeout(3s), { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
+    scope_says(
+        "timeout(3), { 1 }",
+        &[
+            "`timeout` takes its value with `=`; write `timeout = …`",
+            "`3` has no unit; write \"3s\" or \"3ms\"",
+        ],
+    );
+    scope_says("timeout = 3 s, { 1 }", &["a space stands before the unit; write `3s`"]);
+    scope_says("timeout = (3s), { 1 }", &[]);
+    scope_says("timeout == 3s, { 1 }", &["`timeout` takes its value with `=`; write `timeout = …`"]);
     scope_says("cooperative = true, { 1 }", &["`cooperative` takes no value; write it alone"]);
     scope_says("timeout = 3s; { 1 }", &["options end with `,`; write `,` instead of `;`"]);
     scope_says("timeout = 3s,, { 1 }", &["nothing stands before this `,`; remove it"]);
+    attribute_says(
+        "Duration::from_secs(3)",
+        &["expected an option; give the value a name, as in `timeout = \"3s\"`"],
+    );
     attribute_says("\"3s\"", &["expected an option; give the value a name, as in `timeout = \"3s\"`"]);
 }
 
@@ -178,6 +212,7 @@ fn bodies_that_are_none() {
     scope_says("async { 1 }", &["`scope!` awaits its body in place, like any block; drop `async`"]);
     scope_says("timeout = 3s, f()", &["a body stands in braces; write `{ … }`"]);
     scope_says("|s| 1", &["a body stands in braces; write `|s| { … }`"]);
+    scope_says("|s| |s| { 1 }", &["the scope has a name already; write `|s| { … }` once"]);
     scope_says("|s, t| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
     scope_says("|| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
     scope_says("move |s| { 1 }", &["`scope!` runs its body in place, like any block; drop `move`"]);
@@ -345,6 +380,22 @@ fn what_sync_scopes_can_not_be_told() {
         block(BlockKind::BlockingScope, "async { 1 }"),
         ["`blocking_scope!` runs its body in place, like any block; drop `async`"]
     );
+}
+
+#[test]
+fn one_attribute_is_enough() {
+    assert_eq!(
+        attribute("timeout = 3s", "#[cancel_scope(name = \"x\")] async fn f() {}"),
+        ["`#[cancel_scope]` is given twice; write all options into one"]
+    );
+    assert_eq!(attribute("timeout = 3s", "#[other::cancel_scope] async fn f() {}"), [""; 0]);
+}
+
+#[test]
+fn options_of_a_child_have_their_forms() {
+    spawn_says("name: \"x\", fetch()", &["`name` takes its value with `=`; write `name = …`"]);
+    spawn_says("in = s, fetch()", &["the scope stands right behind `in`; write `in s`"]);
+    spawn_says("fetch(), background", &["`background` stands behind the future; write the options first"]);
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
     let mut values = Values::default();
     let mut admitted = Given::at(place);
     for option in options {
-        let Some(key) = admitted.admit(&option, diagnostics) else { continue };
+        let Some(key) = admitted.admit(&option, diagnostics) else {
+            values.settings.extend(mistaken(option));
+            continue;
+        };
         let at = option.name.span();
         match key {
             Key::Timeout => values.settings.extend(delay(key, option, diagnostics).map(Setting::Timeout)),
@@ -48,10 +51,12 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
                     values.settings.push(Setting::Supervise);
                 }
             }
-            Key::Error => values.settings.extend(given(key, option, diagnostics).map(Setting::Error)),
-            Key::Link => values.settings.extend(given(key, option, diagnostics).map(Setting::Link)),
-            Key::CancelOn => values.settings.extend(given(key, option, diagnostics).map(Setting::CancelOn)),
-            Key::Token => values.settings.extend(given(key, option, diagnostics).map(Setting::Token)),
+            Key::Error => values.settings.extend(computed(key, option, diagnostics).map(Setting::Error)),
+            Key::Link => values.settings.extend(computed(key, option, diagnostics).map(Setting::Link)),
+            Key::CancelOn => {
+                values.settings.extend(computed(key, option, diagnostics).map(Setting::CancelOn))
+            }
+            Key::Token => values.settings.extend(computed(key, option, diagnostics).map(Setting::Token)),
             Key::Name => match name(option, diagnostics) {
                 Some(Name::Literal(text)) => values.name = Some(text),
                 Some(Name::Computed(expr)) => values.settings.push(Setting::Name(expr)),
@@ -69,6 +74,18 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
     values
 }
 
+/// What is left of an option that may not stand where it does.
+pub(super) fn mistaken(option: RawOption) -> Option<Setting> {
+    let introduces = [Key::Scope, Key::Crate].iter().any(|key| option.name == key.name());
+    match option.value {
+        // A literal mentions nothing, and may be none of Rust's, such as `3s`.
+        Value::Given(value) if !introduces && !matches!(bare(&value), Expr::Lit(_)) => {
+            Some(Setting::Mistaken(*value))
+        }
+        _ => None,
+    }
+}
+
 /// The value of an option that needs one.
 fn given(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     match option.value {
@@ -79,6 +96,26 @@ fn given(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<E
             None
         }
         Value::Unreadable => None,
+    }
+}
+
+/// A value that no literal can be; but for `error`, whose text may be one.
+fn computed(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
+    let value = given(key, option, diagnostics)?;
+    let what = match key {
+        Key::Link => "scope that can be linked",
+        Key::CancelOn => "future",
+        Key::Token => "cancel token",
+        _ => "error",
+    };
+    match bare(&value) {
+        Expr::Lit(ExprLit { lit: Lit::Str(_), .. }) if key == Key::Error => Some(value),
+        Expr::Lit(literal) => {
+            let (written, example) = (literal.to_token_stream(), key.entry().example);
+            diagnostics.at(literal.span(), format!("`{written}` is no {what}; write `{example}`"));
+            None
+        }
+        _ => Some(value),
     }
 }
 
@@ -286,10 +323,13 @@ pub(super) fn unwrapped(mut expr: Expr) -> Expr {
     expr
 }
 
-/// Without the invisible groups that a macro puts around its fragments.
-fn bare(mut expr: &Expr) -> &Expr {
-    while let Expr::Group(group) = expr {
-        expr = &group.expr;
+/// Without parentheses, and without the invisible groups that a macro puts around its fragments.
+pub(super) fn bare(mut expr: &Expr) -> &Expr {
+    loop {
+        expr = match expr {
+            Expr::Group(group) => &group.expr,
+            Expr::Paren(paren) => &paren.expr,
+            _ => return expr,
+        }
     }
-    expr
 }

@@ -32,6 +32,9 @@ fn call(setting: &Setting, rt: &TokenStream) -> Option<TokenStream> {
         Setting::Token(token) => method("token", token, token.span()),
         Setting::Limit(most) => method("limit", most, most.span()),
         Setting::Supervise => return None,
+        Setting::Mistaken(value) => {
+            method("mistaken", &quote_spanned!(Span::mixed_site()=> &#value), value.span())
+        }
     })
 }
 

@@ -118,7 +118,8 @@ pub(super) fn fallback(fallback: &Fallback) -> (TokenStream, TokenStream) {
     match &fallback.pattern {
         // An arm's pattern can't be annotated.
         Some(Pat::Type(pattern)) => {
-            (quote_spanned!(at=> __cancelled), quote_spanned!(at=> { let #pattern = __cancelled; #value }))
+            let blamed = quote_spanned!(at.located_at(pattern.ty.span())=> __cancelled);
+            (quote_spanned!(at=> __cancelled), quote_spanned!(at=> { let #pattern = #blamed; #value }))
         }
         Some(pattern) => (pattern.to_token_stream(), value.to_token_stream()),
         None => (quote_spanned!(at=> _), value.to_token_stream()),

@@ -10,6 +10,7 @@ pub(crate) fn race(race: &Race) -> TokenStream {
     let at = Span::mixed_site();
     let rt = &race.runtime.as_written();
     let site = site::site(&race.site, rt);
+    let mistaken = &race.mistaken;
     let sites = race.arms.iter().enumerate().filter_map(|(number, arm)| match arm {
         Arm::Here { site, future: _ } => Some(site::named(&arm_site(number), site, rt)),
         Arm::Spawn { .. } => None,
@@ -35,6 +36,7 @@ pub(crate) fn race(race: &Race) -> TokenStream {
         {
             #site
             #(#sites)*
+            #(if false { let _ = &#mistaken; })*
             let __output = #rt::Return::new();
             #run
         }

@@ -2,7 +2,7 @@
 
 use super::site;
 use crate::model::{Child, Fork, Into, Spawn, SpawnKind};
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::spanned::Spanned as _;
 
@@ -11,23 +11,30 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     // What can't be spawned is to be blamed itself.
     let at = Span::mixed_site().located_at(child.subject.span());
     let rt = &runtime.private(at);
+    let (undecided, future) = (quote_spanned!(at=> #rt::Child::new), future(child, at, rt));
     let (scope, threads) = match scope {
         Into::Block(name) => (located(name, at), None),
         Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
         Into::Named(scope) => (scope.to_token_stream(), None),
         Into::Race(output) => {
             let start = quote_spanned!(at=> #rt::parallel(#output, __child));
-            return started(child, &quote_spanned!(at=> #rt::Child), &TokenStream::new(), &start, at, rt);
+            return started(child, &undecided, &TokenStream::new(), &start, at, rt);
         }
     };
     if *kind == SpawnKind::Thread {
         let output = output(child, at, rt);
-        let start = match threads {
-            None => quote_spanned!(at=> #rt::spawn_blocking(#scope, __child, __output)),
-            Some(threads) => quote_spanned!(at=> #rt::spawn_thread(#scope, #threads, __child, __output)),
+        let scope = carries(&scope, at, rt);
+        let (start, arguments) = match threads {
+            None => ("spawn_blocking", quote_spanned!(at=> #scope, __child, __output)),
+            Some(threads) => ("spawn_thread", quote_spanned!(at=> #scope, #threads, __child, __output)),
         };
-        let start = quote_spanned!(at=> { let __output = #output; #start });
-        return started(child, &quote_spanned!(at=> #rt::Job), &TokenStream::new(), &start, at, rt);
+        let start = Ident::new(start, at);
+        let start = quote_spanned! {at=>
+            { use #rt::{#start as __start, FromFailure as __Carry}; let __output = #output; __start(#arguments) }
+        };
+        let new =
+            if child.endless { quote_spanned!(at=> #rt::Job::new) } else { quote_spanned!(at=> #rt::job) };
+        return started(child, &new, &TokenStream::new(), &start, at, rt);
     }
     let start = if child.endless {
         quote_spanned!(at=> #rt::spawn_plain(__child))
@@ -36,13 +43,13 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
         quote_spanned! {at=>
             {
                 #[allow(unused_imports)]
-                use #rt::output::*;
-                (&&&&&__child.kind()).spawn(__child)
+                use #rt::{FromFailure as __Carry, output::*};
+                (&&&&&__child.kind()).spawn(__child).carried(__Carry::from_failure).start()
             }
         }
     };
     let place = quote_spanned!(at=> .into_scope(#scope));
-    started(child, &quote_spanned!(at=> #rt::Child), &place, &start, at, rt)
+    started(child, &future, &place, &start, at, rt)
 }
 
 pub(crate) fn fork(fork: &Fork) -> TokenStream {
@@ -51,8 +58,14 @@ pub(crate) fn fork(fork: &Fork) -> TokenStream {
     let rt = &runtime.private(at);
     let slot = located(slot, at);
     let output = output(child, at, rt);
-    let start = quote_spanned!(at=> { let __output = #output; #slot.fork(__child, __output) });
-    started(child, &quote_spanned!(at=> #rt::Child), &TokenStream::new(), &start, at, rt)
+    let carries = carries(&quote_spanned!(at=> #slot.scope()), at, rt);
+    let start = quote_spanned!(at=> { use #rt::FromFailure as __Carry; let __output = #output; #carries; #slot.fork(__child, __output) });
+    started(child, &future(child, at, rt), &TokenStream::new(), &start, at, rt)
+}
+
+/// What makes a child of a future. That which says best what is no future needs an output whose type is decided.
+fn future(child: &Child, at: Span, rt: &TokenStream) -> TokenStream {
+    if child.endless { quote_spanned!(at=> #rt::Child::new) } else { quote_spanned!(at=> #rt::child) }
 }
 
 /// What kind of output it is, told in the order of what can be asked of it.
@@ -69,6 +82,11 @@ fn output(child: &Child, at: Span, rt: &TokenStream) -> TokenStream {
     }
 }
 
+/// The scope, once it is asked whether the function around can carry the child's error.
+fn carries(scope: &TokenStream, at: Span, rt: &TokenStream) -> TokenStream {
+    quote_spanned!(at=> #rt::carries(#scope, __child.output(), __output, __Carry::from_failure))
+}
+
 fn started(
     child: &Child,
     what: &TokenStream,
@@ -79,7 +97,7 @@ fn started(
 ) -> TokenStream {
     let site = site::site(&child.site, rt);
     let subject = &child.subject;
-    let child = options(child, quote_spanned!(at=> #what::new(&__SITE, #subject)), at);
+    let child = options(child, quote_spanned!(at=> #what(&__SITE, #subject)), at);
     // A `match` keeps what the future's expression borrows from alive until it is started.
     quote_spanned! {at=>
         {

@@ -72,6 +72,11 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Whether a word is a unit, or another name for one.
+pub(crate) fn is_unit(word: &str) -> bool {
+    UNITS.iter().any(|(unit, _)| *unit == word) || SYNONYMS.iter().any(|(_, others)| others.contains(&word))
+}
+
 /// Reads a duration out of a string's contents, or out of a literal such as `1m30s`.
 pub(crate) fn parse(text: &str) -> Result<Duration, Problem> {
     let written = || text.trim().to_owned();

@@ -13,9 +13,9 @@ pub(super) fn is_list(trees: &[TokenTree]) -> bool {
         TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
             rest.is_empty() && is_list(&group.stream().into_iter().collect::<Vec<_>>())
         }
-        TokenTree::Group(_) => is_brace(first) && (rest.is_empty() || comma_next),
+        TokenTree::Group(_) => is_brace(first) && (rest.is_empty() || comma_next || is_option(rest)),
         TokenTree::Punct(punct) => {
-            punct.as_char() == '|' || (punct.as_char() == ',' && ends_with_body(trees))
+            punct.as_char() == '|' || (punct.as_char() == ',' && (rest.is_empty() || ends_with_body(trees)))
         }
         TokenTree::Literal(_) => comma_next,
         // Somebody took the body for a closure or a future.
@@ -35,6 +35,7 @@ pub(super) fn is_list(trees: &[TokenTree]) -> bool {
                     '=' if punct.spacing() == Spacing::Alone || !is_punct(behind.first(), '=') => {
                         ends_with_body(trees) || (meant && !has_semicolon(trees))
                     }
+                    '=' => meant && ends_with_body(trees),
                     ':' => punct.spacing() == Spacing::Alone && meant && ends_with_body(trees),
                     _ => false,
                 },
@@ -44,6 +45,18 @@ pub(super) fn is_list(trees: &[TokenTree]) -> bool {
                 [TokenTree::Ident(_), ..] => meant && ends_with_body(trees),
             }
         }
+    }
+}
+
+/// Whether an option stands here, behind a body.
+fn is_option(trees: &[TokenTree]) -> bool {
+    match trees {
+        [TokenTree::Ident(name), rest @ ..] => {
+            options::find(&name.to_string()).is_some()
+                && (rest.is_empty() || is_punct(rest.first(), '='))
+                && !has_semicolon(rest)
+        }
+        _ => false,
     }
 }
 
@@ -116,6 +129,10 @@ mod tests {
             "move |s| { body }",
             "async { body }",
             "async move { body }",
+            "timeout == 3s, { body }",
+            "{ body } timeout = 3s",
+            "{ body } shield",
+            ",",
         ] {
             assert!(list(code), "{code}");
         }

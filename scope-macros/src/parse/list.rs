@@ -1,12 +1,13 @@
 //! `name = value`, `name` and `in value`, separated by commas, before whatever the options are about.
 
-use super::recover;
+use super::{duration, recover};
 use crate::diagnostics::Diagnostics;
+use crate::options;
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
-use syn::{Expr, Lit, Token};
+use syn::{Expr, ExprLit, Lit, Token};
 
 /// An option as it was written.
 pub(crate) struct RawOption {
@@ -43,6 +44,12 @@ pub(crate) trait Subject: Sized {
     const EXPECTED: &str;
 
     fn peek(input: ParseStream<'_>) -> bool;
+
+    /// What to write for something that is neither, to be added to that.
+    fn instead(_: ParseStream<'_>) -> &'static str {
+        ""
+    }
+
     /// Reads as much as belongs to it, at least one token.
     fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self;
 }
@@ -55,6 +62,16 @@ impl Subject for Nothing {
 
     fn peek(_: ParseStream<'_>) -> bool {
         false
+    }
+
+    fn instead(input: ParseStream<'_>) -> &'static str {
+        if input.peek(Token![|]) {
+            "; name the scope with `scope = s`"
+        } else if input.peek(syn::token::Brace) {
+            "; the body of the scope is that of the function"
+        } else {
+            ""
+        }
     }
 
     fn read(_: ParseStream<'_>, _: &mut Diagnostics) -> Self {
@@ -93,7 +110,7 @@ fn element<T: Subject>(
     } else {
         let message = match input.fork().parse::<Lit>() {
             Ok(_) => format!("{}; give the value a name, as in `timeout = \"3s\"`", T::EXPECTED),
-            Err(_) => T::EXPECTED.to_owned(),
+            Err(_) => format!("{}{}", T::EXPECTED, T::instead(input)),
         };
         diagnostics.at(input.span(), message);
         let _skipped = to_comma(input);
@@ -124,6 +141,10 @@ fn separator(input: ParseStream<'_>, diagnostics: &mut Diagnostics) {
 
 fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Option<RawOption> {
     let name = Ident::parse_any(input).ok()?;
+    if name == "in" && (input.peek(Token![=]) || input.peek(Token![:])) {
+        diagnostics.at(input.span(), "the scope stands right behind `in`; write `in s`");
+        return Some(RawOption { name, equals: None, value: misplaced_value(input) });
+    }
     if name == "in" {
         return Some(RawOption { name, equals: None, value: value(input, diagnostics) });
     }
@@ -134,19 +155,43 @@ fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> 
         let equals = input.parse().ok();
         return Some(RawOption { name, equals, value: value(input, diagnostics) });
     }
+    if input.peek(Token![::]) {
+        let message = format!("{}; give the value a name, as in `timeout = \"3s\"`", T::EXPECTED);
+        diagnostics.at(name.span(), message);
+        let _skipped = to_comma(input);
+        return None;
+    }
     let message = format!("`{name}` takes its value with `=`; write `{name} = …`");
     diagnostics.at(input.span(), message);
-    let _skipped = to_comma(input);
-    Some(RawOption { name, equals: None, value: Value::Unreadable })
+    Some(RawOption { name, equals: None, value: misplaced_value(input) })
+}
+
+/// The value in `timeout(x)`, `timeout: x` and `timeout x`: what it mentions is not unused.
+fn misplaced_value(input: ParseStream<'_>) -> Value {
+    let mut trees: Vec<TokenTree> = to_comma(input).into_iter().collect();
+    if let [TokenTree::Group(value)] = &trees[..] {
+        trees = value.stream().into_iter().collect();
+    }
+    let is_sign = |tree: &TokenTree| matches!(tree, TokenTree::Punct(sign) if ":=>".contains(sign.as_char()));
+    let value: TokenStream = trees.into_iter().skip_while(is_sign).collect();
+    match syn::parse2(value) {
+        Ok(value) => Value::Given(Box::new(value)),
+        Err(_) => Value::Unreadable,
+    }
 }
 
 /// Whether only a comma is missing before what comes next.
 fn begins_next<T: Subject>(input: ParseStream<'_>) -> bool {
     let next_option = || {
         let fork = input.fork();
-        Ident::parse_any(&fork).is_ok() && (fork.is_empty() || fork.peek(Token![=]) || fork.peek(Token![,]))
+        // Another word is rather the value.
+        Ident::parse_any(&fork).is_ok_and(|name| {
+            let alone = fork.is_empty() || fork.peek(Token![,]);
+            fork.peek(Token![=]) || alone && options::resembles(&name.to_string())
+        })
     };
-    let next_subject = || T::peek(input) && !input.peek(Lit) && !input.peek(Token![=]);
+    let is_sign = input.peek(Token![=]) || input.peek(Token![:]) && !input.peek(Token![::]);
+    let next_subject = || T::peek(input) && !input.peek(Lit) && !is_sign;
     next_subject() || next_option()
 }
 
@@ -166,10 +211,27 @@ fn value(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Value {
     match Expr::parse_without_eager_brace(&short) {
         Ok(expr) => {
             input.advance_to(&short);
-            Value::Given(Box::new(expr))
+            match unit_behind(&expr, input) {
+                Some(unit) => {
+                    let number = expr.to_token_stream();
+                    let message = format!("a space stands before the unit; write `{number}{unit}`");
+                    diagnostics.at(unit.span(), message);
+                    Value::Unreadable
+                }
+                None => Value::Given(Box::new(expr)),
+            }
         }
-        Err(_) => Value::Given(Box::new(recover::expression(to_comma(input), diagnostics))),
+        Err(_) => Value::Given(Box::new(unread(input, diagnostics))),
     }
+}
+
+/// Takes the `s` of `3 s`.
+fn unit_behind(number: &Expr, input: ParseStream<'_>) -> Option<Ident> {
+    let is_number = matches!(number, Expr::Lit(ExprLit { lit: Lit::Int(_) | Lit::Float(_), .. }));
+    let fork = input.fork();
+    let unit = fork.parse::<Ident>().ok().filter(|unit| is_number && duration::is_unit(&unit.to_string()))?;
+    input.advance_to(&fork);
+    Some(unit)
 }
 
 /// What stands in front of the next comma.
@@ -189,8 +251,14 @@ pub(super) fn expression(input: ParseStream<'_>, diagnostics: &mut Diagnostics) 
             input.advance_to(&fork);
             expr
         }
-        Err(_) => recover::expression(to_comma(input), diagnostics),
+        Err(_) => unread(input, diagnostics),
     }
+}
+
+fn unread(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Expr {
+    let code = to_comma(input);
+    let comma = input.cursor().token_tree().map(|(comma, _)| comma);
+    recover::expression(code, comma, diagnostics)
 }
 
 /// Expressions without options.

@@ -41,8 +41,12 @@ pub(crate) fn statements(tokens: TokenStream, end: Span, diagnostics: &mut Diagn
     statements
 }
 
-/// An expression, of whatever can be made of it.
-pub(crate) fn expression(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Expr {
+/// An expression, of whatever can be made of it. Behind it is `next`, if anything is.
+pub(crate) fn expression(
+    tokens: TokenStream,
+    next: Option<TokenTree>,
+    diagnostics: &mut Diagnostics,
+) -> Expr {
     if let Ok(expr) = syn::parse2(tokens.clone()) {
         return expr;
     }
@@ -52,7 +56,13 @@ pub(crate) fn expression(tokens: TokenStream, diagnostics: &mut Diagnostics) -> 
         diagnostics.take_over(inside);
         return expr;
     }
-    Expr::Macro(ExprMacro { attrs: Vec::new(), mac: diagnostics.unread(tokens) })
+    // With that behind it, the compiler speaks of it, and not of the end of a macro.
+    let end = next.iter().chain(trees.last()).next().map_or_else(Span::mixed_site, TokenTree::span);
+    let mut closed = Group::new(Delimiter::Parenthesis, quote_spanned!(end=> #tokens #next));
+    closed.set_span(Span::mixed_site().located_at(end));
+    let same = diagnostics.same();
+    let code = quote_spanned!(Span::mixed_site()=> #same #closed);
+    Expr::Macro(ExprMacro { attrs: Vec::new(), mac: diagnostics.unread(code) })
 }
 
 fn whole(trees: &[TokenTree]) -> syn::Result<Vec<Stmt>> {

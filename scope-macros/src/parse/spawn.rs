@@ -3,9 +3,10 @@
 use super::list::{self, Element, Subject};
 use crate::diagnostics::Diagnostics;
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
-use syn::{Expr, Ident, Lit, Token};
+use syn::{Expr, Ident, Lit, LitStr, Token};
 
 /// What the walk over the surrounding block noted in front of the user's tokens.
 pub(crate) enum Around {
@@ -17,6 +18,8 @@ pub(crate) enum Around {
     Child(String),
     /// `@reported`: written where it can't be, which was said.
     Reported,
+    /// `@refused "why"`: written where it can't be, and why that is so.
+    Refused(LitStr),
     /// `@arm (output) ("arm 1")`: an arm of a race, with what gives the type of its output, and its name.
     Arm { output: TokenStream, name: String },
     /// Nothing: no block has seen it.
@@ -48,6 +51,12 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
         [TokenTree::Punct(at), TokenTree::Ident(word), ..] if at.as_char() == '@' && word == "reported" => {
             (Around::Reported, 2)
         }
+        [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Literal(why), ..]
+            if at.as_char() == '@' && word == "refused" =>
+        {
+            let why = syn::parse2(why.to_token_stream());
+            (why.map_or(Around::Reported, Around::Refused), 3)
+        }
         [
             TokenTree::Punct(at),
             TokenTree::Ident(word),
@@ -55,7 +64,7 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
             TokenTree::Group(name),
             ..,
         ] if at.as_char() == '@' && word == "arm" => {
-            let name = syn::parse2::<syn::LitStr>(name.stream()).map(|name| name.value());
+            let name = syn::parse2::<LitStr>(name.stream()).map(|name| name.value());
             (Around::Arm { output: output.stream(), name: name.unwrap_or_default() }, 4)
         }
         _ => (Around::Nothing, 0),
@@ -80,7 +89,8 @@ impl Subject for RawFuture {
                 && (is_value(&behind) || behind.parse::<Token![,]>().is_ok() && !behind.is_empty());
         // No expression goes on like this: a `=` or a `,` is missing.
         let behind = input.fork();
-        let broken = behind.parse::<Ident>().is_ok() && (behind.peek(Ident) || behind.peek(Lit));
+        let broken = behind.parse::<Ident>().is_ok()
+            && (behind.peek(Ident) || behind.peek(Lit) || behind.peek(Token![:]) && !behind.peek(Token![::]));
         !option && !broken
     }
 

@@ -15,6 +15,7 @@ mod nested;
 mod other_macros;
 mod sides;
 mod spawns;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -215,6 +216,14 @@ impl VisitMut for Walk<'_> {
                 // What is iterated over is evaluated outside the loop.
                 self.visit_expr_mut(&mut each.expr);
                 self.within(Frame::of_loop(each.label.as_ref()), |walk| walk.visit_block_mut(&mut each.body));
+            }
+            Expr::Block(syn::ExprBlock { block, .. }) if streams::yielded(block).is_some() => {
+                if let (true, Some(at)) = (self.is_own_code(), streams::yielded(block)) {
+                    self.misuses.push(Misuse::Yield { at });
+                }
+                // The stream's own check would say the same of the place of the whole stream.
+                block.stmts.remove(0);
+                visit_mut::visit_expr_mut(self, expr);
             }
             Expr::Block(syn::ExprBlock { label: Some(label), block, .. }) => {
                 self.within(Frame::Block(label.name.clone()), |walk| walk.visit_block_mut(block));

@@ -6,7 +6,7 @@
 use super::{Misuse, Walk};
 use crate::model::{BlockKind, Side};
 use crate::parse;
-use proc_macro2::Span;
+use proc_macro2::{Ident, Span};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprCall, Macro};
@@ -51,8 +51,10 @@ impl Walk<'_> {
         let (kind, side) = self.block_here(name, mac.path.span());
         let tokens = &mac.tokens;
         if self.misuses.len() > told {
-            // Whatever was meant: it is told, and the code around keeps its types.
-            mac.tokens = quote!(@expanded ::core::unreachable!());
+            // It is told; as the one that was meant, its code is analysed like the code around.
+            let runtime = &self.around.runtime.0;
+            let meant = Ident::new(kind.called().trim_end_matches('!'), Span::mixed_site());
+            mac.tokens = quote!(@expanded #runtime::#meant! { #tokens });
         } else if kind == BlockKind::Shield && side == Side::Sync {
             mac.tokens = quote!(@blocking #tokens);
         }

@@ -63,6 +63,14 @@ fn a_jump_leaves_unless_something_inside_catches_it() {
 }
 
 #[test]
+fn what_async_stream_makes_of_a_yield_is_a_yield() {
+    let code = "{ #[allow(unreachable_code)] if false { break '__async_stream_private_check_scope (loop {}); } \
+                __yield_tx.send(1).await };";
+    assert_eq!(walk(code).misuses, ["yield"]);
+    assert_eq!(walk(&format!("stream(async {{ {code} }});")).misuses, [""; 0]);
+}
+
+#[test]
 fn each_target_has_one_number() {
     let walked = walk("if a { break } if b { continue } break;");
     assert_eq!(walked.jumps, ["break", "continue"]);

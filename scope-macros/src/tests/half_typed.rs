@@ -87,6 +87,10 @@ fn every_name_survives_and_the_expansion_is_rust() {
         "timeout = , { a }",
         "timeout = a., { b }",
         "timeout = { a }",
+        "timeout: a.b(), { c }",
+        "timeout(a), { b }",
+        "timeout a, { b }",
+        "timeout = a +, { b }",
         "timeout = a.b(",
         "timeo, { a }",
         "deadline = a + b,",
@@ -116,9 +120,7 @@ fn every_name_survives_and_the_expansion_is_rust() {
             expansion(Shield, code);
         }
         expansion(Attribute, &format!("() async fn f(p: P) -> R {{ {code} }}"));
-        if !code.contains("scope!(") {
-            expansion(Attribute, &format!("() pub fn f(&self) {{ {code} }}"));
-        }
+        expansion(Attribute, &format!("() pub fn f(&self) {{ {code} }}"));
     }
 }
 
@@ -156,6 +158,8 @@ fn children_and_arms_survive_as_well() {
         }
     }
     expansion(Race, "a, b., c.d()");
+    expansion(Race, "a(b), async { spawn!(c).await }, fork!(d)");
+    expansion(Race, "name = a, b(c)");
     expansion(TryJoin, "spawn!(a.), async { b.; c }, d");
 }
 

@@ -1,6 +1,5 @@
 //! Children on threads of their own: `spawn_blocking!` (rules F1-F4, F9, Y1, Y2).
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +20,11 @@ use crate::policy::Policy;
 use crate::private::Return;
 use crate::site::Site;
 use crate::task::{
-    Convert, Ending, Enlisted, Home, InFailure, Outcome, Task, Turn, closed_task, enlist, outcome_of,
+    Asked, Convert, Ending, Enlisted, Home, InFailure, Outcome, Task, Turn, closed_task, enlist, outcome_of,
     result_of,
 };
 use crate::tree::{ChildEnd, Go, Look, Node, Origin, Role, Starter, Untaken};
+use crate::values::IntoName;
 use crate::{event, orphan};
 
 /// How a child is started: what `spawn_blocking!` gathers from its options.
@@ -38,8 +38,13 @@ pub struct Job<F> {
     supervised: bool,
 }
 
+/// A child from a `spawn_blocking!` written at `site`; typed as [`child`](crate::task::child) is, for the same reason.
+pub fn job<F: FnOnce() -> O, O>(site: &'static Site, closure: F) -> <O as Asked>::Job<F> {
+    Job::new(site, closure)
+}
+
 impl<F> Job<F> {
-    /// A child from a `spawn_blocking!` written at `site`.
+    /// A child that was written at `site`.
     pub fn new<T>(site: &'static Site, closure: F) -> Self
     where
         F: FnOnce() -> T,
@@ -49,8 +54,8 @@ impl<F> Job<F> {
 
     /// A name that is computed at run time.
     #[must_use]
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = Some(name.into().into());
+    pub fn name(mut self, name: impl IntoName) -> Self {
+        self.name = Some(name.into_name().into());
         self
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::blocking::spawn::Job;
 use crate::boundary::Left;
 use crate::cause::{Cancelled, Cause};
 use crate::context::with_stack;
@@ -18,6 +19,7 @@ use crate::private::Return;
 use crate::signal::Signal;
 use crate::site::Site;
 use crate::tree::{ChildEnd, Look, Node, Origin, Role, Untaken};
+use crate::values::IntoName;
 
 /// How a child is spawned: what `spawn!` gathers from its options.
 pub struct Child<F> {
@@ -30,8 +32,29 @@ pub struct Child<F> {
     pub(crate) supervised: bool,
 }
 
+/// A child from a `spawn!` or a `fork!` written at `site`.
+///
+/// What is no future has no output either, and so [`Asked`] makes nothing of it that has methods: the compiler says once
+/// what is wrong, and nothing about what we do next.
+pub fn child<F: Future<Output = O>, O>(site: &'static Site, future: F) -> <O as Asked>::Child<F> {
+    Child::new(site, future)
+}
+
+/// Every type: for [`child`] and [`job`](crate::blocking::spawn::job), whose types wait for that of an output.
+pub trait Asked {
+    /// A child with this output.
+    type Child<F>;
+    /// A blocking child with this output.
+    type Job<F>;
+}
+
+impl<O> Asked for O {
+    type Child<F> = Child<F>;
+    type Job<F> = Job<F>;
+}
+
 impl<F: Future> Child<F> {
-    /// A child from a `spawn!` or a `fork!` written at `site`.
+    /// A child that was written at `site`.
     pub fn new(site: &'static Site, future: F) -> Self {
         let role = Role::Foreground;
         Self { site, future, name: None, role, skip_if_cancelled: false, supervised: false }
@@ -39,8 +62,8 @@ impl<F: Future> Child<F> {
 
     /// A name that is computed at run time.
     #[must_use]
-    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = Some(name.into().into());
+    pub fn name(mut self, name: impl IntoName) -> Self {
+        self.name = Some(name.into_name().into());
         self
     }
 

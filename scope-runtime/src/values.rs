@@ -1,0 +1,61 @@
+//! What may be written for options that take anything that converts: traits of our own, so that the compiler says what
+//! the option takes, and not into what it is converted.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use crate::token::CancelToken;
+
+/// What may be written for `name = …`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no name",
+    label = "expected a `&'static str`, a `String` or a `Cow<'static, str>`",
+    note = "write `name = \"fetch\"`, or `name = format!(…)`"
+)]
+pub trait IntoName {
+    #[doc(hidden)]
+    fn into_name(self) -> Cow<'static, str>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Cow<'static, str>>> IntoName for T {
+    fn into_name(self) -> Cow<'static, str> {
+        self.into()
+    }
+}
+
+/// What may be written for `token = …`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no cancel token",
+    label = "expected a `CancelToken`, or what converts into one",
+    note = "write `token = token`, with a `CancelToken` that others hold as well"
+)]
+pub trait IntoToken {
+    #[doc(hidden)]
+    fn into_token(self) -> CancelToken;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<CancelToken>> IntoToken for T {
+    fn into_token(self) -> CancelToken {
+        self.into()
+    }
+}
+
+/// What may be written for `error = …`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no error",
+    label = "expected an error that is `Send + Sync + 'static`, or a text",
+    note = "write `error = MyError::Stopped`, or `error = \"stopped\"`"
+)]
+pub trait IntoError {
+    #[doc(hidden)]
+    fn into_error(self) -> Box<dyn Error + Send + Sync>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Box<dyn Error + Send + Sync>>> IntoError for T {
+    fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        self.into()
+    }
+}

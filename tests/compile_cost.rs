@@ -1,0 +1,2 @@
+//! Compile-time cost.
+fn main() {}
