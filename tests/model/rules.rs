@@ -403,10 +403,10 @@ impl World {
     /// W1: the cancel that is visible here.
     pub fn why(&self, id: Id) -> Why {
         let node = &self.nodes[id];
-        if node.cancelled || node.stopped {
-            if let Some(why) = node.why {
-                return why;
-            }
+        if (node.cancelled || node.stopped)
+            && let Some(why) = node.why
+        {
+            return why;
         }
         self.outer_why(id)
     }
