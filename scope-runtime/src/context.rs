@@ -659,7 +659,9 @@ impl<'a> Stack<'a> {
         if own.is_never() || self.frame.has(ROOTED) {
             return own;
         }
-        let Some(below) = self.below.filter(|_| !self.frame.is_shielded()) else { return own };
+        // A cancel that goes on to linked scopes does so in time, whatever comes first here (rule B2).
+        let linked = self.frame.node().is_some_and(|node| node.is_linked());
+        let Some(below) = self.below.filter(|_| !linked && !self.frame.is_shielded()) else { return own };
         let (outer, waker) = below.earliest(Frame::next_event, Node::effective_event);
         if outer <= own && waker == self.waker { Moment::NEVER } else { own }
     }

@@ -480,6 +480,22 @@ async fn b1_d1_a_deadline_that_passed_before_the_start_bubbles() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b2_l5_a_deadline_behind_an_outer_one_that_has_passed_cancels_the_linked_scope_in_time() {
+    let log = Log::new();
+    let _ = scope!(|linked| {
+        let (gone, linked) = (log.clone(), linked.handle());
+        spawn!(async move {
+            let _gone = gone.guard("linked scope is cancelled");
+            pending::<()>().await;
+        });
+        let _ = scope!(timeout = 5ms, {
+            let _ = scope!(timeout = ms(20), link = linked, { shield!({ sleep(100).await }) });
+        });
+    });
+    log.expect(&["20 linked scope is cancelled"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn b2_a_chain_of_links_may_be_long() {
     let _ = scope!(|first| {
         let mut last = first.handle();

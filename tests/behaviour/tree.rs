@@ -894,6 +894,26 @@ async fn t5_a_detached_task_outlives_the_scope_and_its_cancel() {
 
 // --- T6 ----------------------------------------------------------------------------------------------------
 
+/// Also if somebody cancels that scope afterwards, which does nothing (rule F7); and a scope inside knows the error.
+#[tokio::test(start_paused = true)]
+async fn t6_f7_w3_what_a_guest_is_told_of_a_scope_that_was_left_is_that() {
+    let left = scope!(|s| { s.handle() }).unwrap();
+    for cancelled in [false, true] {
+        if cancelled {
+            assert!(!left.cancel());
+        }
+        let mut went_on = false;
+        let guest = async {
+            let _ = scope!({ check()? });
+            went_on = true;
+            Ok::<(), Cancelled>(())
+        };
+        let closed = guest.in_scope(left.clone()).await.unwrap_err();
+        assert!(!went_on, "the inner scope unwinds, and the guest with it");
+        assert!(matches!(closed.cause(), Cause::Closed), "{closed}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn t6_in_scope_gives_the_futures_value() {
     let outer = scope!(|s| {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, current, defer, guard, is_cancelled, root,
-    scope, shield, spawn, try_current,
+    Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, check, current, defer, guard, is_cancelled,
+    root, scope, shield, spawn, try_current,
 };
 use scope_tests::probe::{Log, Polls, ms, sleep};
 use tokio::runtime::Builder;
@@ -2114,6 +2114,29 @@ async fn u3_a_guard_in_a_scope_that_is_dropped_from_outside_takes_its_turn_among
         "30 defer 1 begins",
         "40 defer 1 ends",
     ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u3_w3_a_child_that_a_cleanup_timeout_cancelled_and_that_says_so_has_not_failed() {
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    async fn run(handle: &mut Option<ScopeHandle>) -> Result<(), Error> {
+        let _ = scope!(cleanup_timeout = 10ms, |s| {
+            *handle = Some(s.handle());
+            let spawner = s.spawner();
+            defer(async move {
+                let child = async {
+                    sleep(10).await;
+                    Ok::<(), Error>(check()?)
+                };
+                drop(spawner.spawn(child));
+            });
+        });
+        Ok(())
+    }
+    let mut handle = None;
+    run(&mut handle).await.unwrap();
+    root::wait_idle().await;
+    assert!(handle.unwrap().suppressed().is_empty());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The frame around a body: polls it, delivers cancels, unwinds, and decides what leaves.
 
 use super::future::{Fut, Out, Place, told, told_why};
-use super::machine::{ChildInfo, Outcome, adopt_from, child_ended, hold_failure, poll_child};
+use super::machine::{ChildInfo, Outcome, Task, adopt_from, child_ended, hold_failure, poll_child};
+use super::program::Ms;
 use super::rules::{Broken, Cause, Cut, Id, Kind, Node, Role, Stop, Why, World};
 
 /// A frame: a scope, a shield, a child, a race.
@@ -14,6 +15,8 @@ pub struct Boundary {
     forks: Vec<usize>,
     /// The scope that it was delivered under, if the cancel came from outside (rule D4).
     delivered_under: Option<Id>,
+    /// What it watches beside its body.
+    pub watch: Option<Watch>,
 }
 
 /// What kind of frame it is.
@@ -27,8 +30,21 @@ pub enum What {
     },
     /// A shield.
     Shield,
+    /// A race or a join, by its line; the arm that has to be spawned.
+    Race(u32, Option<usize>),
+    /// A future that runs under a token, or as a guest: its errors are values.
+    Value(u32),
     /// A child.
     Child(ChildInfo),
+}
+
+/// What a scope watches beside its body (rule B3).
+#[derive(Clone, Copy)]
+pub enum Watch {
+    /// A future that is ready then.
+    At(Ms),
+    /// A token.
+    Token(u8),
 }
 
 enum Stage {
@@ -71,12 +87,20 @@ impl Boundary {
     /// A frame around a body.
     pub fn new(node: Id, what: What, body: Fut, place: Place) -> Self {
         let (stage, outcome) = (Stage::New(body), Outcome::Value);
-        Self { node, what, stage, place, outcome, forks: Vec::new(), delivered_under: None }
+        Self { node, what, stage, place, outcome, forks: Vec::new(), delivered_under: None, watch: None }
     }
 
     /// The frame of a child.
     pub fn of_child(info: ChildInfo, body: Fut, place: Place) -> Self {
         Self::new(info.node, What::Child(info), body, place)
+    }
+
+    /// A race or a join: it has no body, only arms.
+    pub fn of_arms(node: Id, n: u32, forks: Vec<usize>, parallel: Option<usize>, place: Place) -> Self {
+        let mut boundary = Self::new(node, What::Race(n, parallel), Fut::Sleep(0), place);
+        boundary.stage = Stage::Ending(End::Out(Ok(())));
+        boundary.forks = forks;
+        boundary
     }
 
     /// What is known of the child that this is.
@@ -146,6 +170,7 @@ impl Boundary {
             }
             // D2, D4, U1: only if it is pending, and a hard cancel is visible or an inner scope has unwound, and nothing
             // inside owes work, is it dropped.
+            self.poll_watch(w);
             let cut = w.nodes[self.node].unwound > Cut::No || w.sees(self.node, true);
             let Stage::Body(body) = &mut self.stage else { unreachable!("see above") };
             if cut && !body.owes(w) {
@@ -159,6 +184,20 @@ impl Boundary {
         }
         w.changed();
         Some(())
+    }
+
+    /// B3: polled after the body, until it is ready or delivery begins.
+    fn poll_watch(&mut self, w: &mut World) {
+        let ready = match self.watch {
+            None => return,
+            Some(Watch::At(at)) => at <= w.now,
+            Some(Watch::Token(token)) => w.is_triggered(token),
+        };
+        if ready && w.nodes[self.node].unwound == Cut::No && !w.sees(self.node, true) {
+            let cause = if let Some(Watch::At(_)) = self.watch { Cause::CancelOn } else { Cause::Token };
+            self.watch = None;
+            w.request(self.node, Why { cause, root: cause, origin: self.node }, false);
+        }
     }
 
     fn cut_body(&mut self, w: &mut World) {
@@ -183,6 +222,7 @@ impl Boundary {
         node.ending = true;
         node.cut = node.cut.max(if softly { Cut::Soft } else { Cut::Hard });
         w.changed();
+        w.refuse_waiting();
     }
 
     /// U4, F2, W3: what the end of the body means.
@@ -191,8 +231,9 @@ impl Boundary {
         if let What::Child(info) = &self.what {
             let (scope, line) = (info.scope, info.line);
             let supervise = w.nodes[scope].supervise;
-            if info.contends {
-                return End::Out(self.contend(w, scope, out));
+            if info.contends && !matches!(out, Err(Stop::Panic(_))) {
+                contend(w, scope, out);
+                return End::Out(Ok(()));
             }
             self.outcome = match out {
                 Ok(()) => Outcome::Value,
@@ -226,6 +267,7 @@ impl Boundary {
         }
         match out {
             Ok(()) => {}
+            Err(Stop::Error(_) | Stop::Signal(_)) if matches!(self.what, What::Value(_)) => {}
             Err(Stop::Signal(origin)) if let Some(own) = w.origin_of(node, origin) => {
                 let softly = !w.sees(node, true);
                 self.deliver(w, !own, softly);
@@ -236,10 +278,6 @@ impl Boundary {
             Err(stop) => drop(w.fail(node, stop, Cause::TaskFailed)),
         }
         End::Out(out)
-    }
-
-    fn contend(&mut self, _: &mut World, _: Id, _: Out) -> Out {
-        unreachable!("there are no races yet")
     }
 
     fn poll_forks(&mut self, w: &mut World) {
@@ -267,10 +305,44 @@ impl Boundary {
         }
     }
 
+    /// F3: in the order written; once more if that decided something, so that the others learn of it in the same pass.
+    fn poll_arms(&mut self, w: &mut World) {
+        let node = self.node;
+        let decided = |w: &World| match w.nodes[node].race {
+            Some(race) => race.decided,
+            None => matches!(w.nodes[node].failure, Some(Stop::Error(_) | Stop::Signal(_))),
+        };
+        for _ in 0..2 {
+            let before = decided(w);
+            for arm in self.forks.clone() {
+                let Some(mut boundary) = w.hosted.remove(&arm) else { continue };
+                if let What::Race(_, Some(parallel)) = self.what
+                    && parallel == arm
+                {
+                    w.tasks[arm] = Some(Task::Child(boundary));
+                    self.forks.retain(|other| *other != arm);
+                } else if poll_child(w, &mut boundary) {
+                    self.forks.retain(|other| *other != arm);
+                } else {
+                    w.hosted.insert(arm, boundary);
+                    continue;
+                }
+                w.changed();
+            }
+            if before || !decided(w) {
+                return;
+            }
+        }
+    }
+
     fn poll_end(&mut self, w: &mut World) -> Option<Left> {
         match self.stage {
             Stage::Ending(end) => {
-                self.poll_forks(w);
+                if let What::Race(..) = self.what {
+                    self.poll_arms(w);
+                } else {
+                    self.poll_forks(w);
+                }
                 if !drive(w, self.node) {
                     return None;
                 }
@@ -312,7 +384,7 @@ impl Boundary {
         // D6: it counts as cancelled only if something was lost.
         let lost = matches!(end, End::Cut | End::Signalled) || w.nodes[node].lost;
         if let (End::Out(out), false) = (end, lost) {
-            return Some(Left::Out(out));
+            return Some(Left::Out(w.nodes[node].race.map_or(out, |race| race.value)));
         }
         // D5: own if it was cancelled itself, and no outer cancel is visible.
         let outer = w.sees_outer(node, true);
@@ -330,12 +402,24 @@ impl Boundary {
 
     /// What the code around a block gets.
     pub fn value(&self, w: &mut World, left: Left) -> Out {
-        let What::Scope { n, watched } = self.what else {
-            return match left {
-                Left::Out(out) => out,
-                // A shield can be cut only if a rule is broken, or if it was moved or given up while it unwound.
-                Left::Cancelled { .. } => Ok(()),
-            };
+        let (n, watched) = match self.what {
+            What::Scope { n, watched } => (n, watched),
+            What::Race(n, _) | What::Value(n) => {
+                let (text, out) = match left {
+                    Left::Out(Err(stop @ Stop::Panic(_))) => return Err(stop),
+                    Left::Out(out) => (told(out), out),
+                    Left::Cancelled { why, .. } => (told_why(why), Ok(())),
+                };
+                w.say(&self.place.who, format!("{n}: {text}"));
+                return out;
+            }
+            _ => {
+                return match left {
+                    Left::Out(out) => out,
+                    // A shield can be cut only if a rule is broken, or if it was moved or given up while it unwound.
+                    Left::Cancelled { .. } => Ok(()),
+                };
+            }
         };
         let more = match w.nodes[self.node].suppressed {
             more if watched && more > 0 => format!(" +{more}"),
@@ -384,7 +468,8 @@ impl Boundary {
     /// U1: whether an outer body has to wait for it.
     pub fn owes(&self, w: &World) -> bool {
         let node = &w.nodes[self.node];
-        if node.left || node.orphaned {
+        // T6: nobody waits for a guest.
+        if node.left || node.orphaned || node.kind == Kind::Guest {
             return false;
         }
         match &self.stage {
@@ -404,7 +489,7 @@ pub fn drive(w: &mut World, node: Id) -> bool {
             match run.fut.poll(w, Some(run.node)) {
                 None => {
                     w.nodes[node].running = Some(run);
-                    return false;
+                    return gives_up(w, node);
                 }
                 Some(Err(stop @ Stop::Panic(_))) => {
                     // U3: the rest still run, and the panic is a failure.
@@ -415,7 +500,7 @@ pub fn drive(w: &mut World, node: Id) -> bool {
             w.changed();
         }
         if w.broken != Some(Broken::Waiting) && !children_done(w, node) {
-            return false;
+            return gives_up(w, node);
         }
         let of = &mut w.nodes[node];
         let next = match w.broken {
@@ -431,6 +516,10 @@ pub fn drive(w: &mut World, node: Id) -> bool {
         let inner = Box::new(super::future::block(&cleanup.body, None, &place));
         let fut = Fut::Named { what: format!("c{n}"), begun: false, inner, place };
         w.nodes[node].running = Some(Box::new(Cleaning { node: frame, fut }));
+        if let Some(timeout) = w.nodes[node].cleanup_timeout {
+            let until = *w.nodes[node].cleanup_until.get_or_insert(w.now + timeout);
+            w.wake_at(until);
+        }
     }
     // L5: the last moment at which its own deadline counts.
     w.expire_if_due(node);
@@ -442,16 +531,66 @@ pub fn drive(w: &mut World, node: Id) -> bool {
     true
 }
 
+/// U3: `cleanup_timeout` bounds the whole cleanup of one scope; true if it has ended so.
+fn gives_up(w: &mut World, node: Id) -> bool {
+    if w.nodes[node].cleanup_until.is_none_or(|until| until > w.now) {
+        return false;
+    }
+    // Cleanup and everything that it opened is dropped, shields too; what that leaves behind goes to the root.
+    w.nodes[node].given_up = true;
+    w.nodes[node].cleanup.clear();
+    if let Some(run) = w.nodes[node].running.take() {
+        run.fut.discard(w);
+    }
+    let of = &mut w.nodes[node];
+    of.cleanup.clear();
+    of.cut = Cut::Hard;
+    w.stop(node);
+    let of = &mut w.nodes[node];
+    of.left = true;
+    of.suppressed += std::mem::take(&mut of.untaken).len();
+    if !of.children.is_empty() {
+        w.tasks.push(Some(Task::Orphan(node, None)));
+    }
+    w.changed();
+    true
+}
+
+/// F3: an arm of a race is ready.
+fn contend(w: &mut World, scope: Id, out: Out) {
+    let of = &mut w.nodes[scope];
+    let race = of.race.as_mut().expect("the arm of a race");
+    race.running -= 1;
+    if race.decided {
+        return;
+    }
+    race.value = out;
+    race.decided = out.is_ok() || race.running == 0;
+    if race.decided {
+        // What a cancel from outside has cut does not take the value away. The losers are cancelled, and awaited.
+        of.lost = false;
+        for child in &mut of.children {
+            child.role = Role::Background;
+        }
+        dismiss(w, scope);
+    }
+}
+
+/// F8: cancels the children that nobody needs any more.
+fn dismiss(w: &mut World, node: Id) {
+    for child in w.nodes[node].children.clone() {
+        let of = w.handles.values().find(|handle| handle.task == child.task).map(|handle| handle.node);
+        if let Some(of) = of.filter(|of| !w.nodes[*of].cancelled) {
+            w.request(of, Why { cause: Cause::Task, root: Cause::Task, origin: of }, false);
+        }
+    }
+}
+
 /// F1, F8: whether all children have ended; the background ones are cancelled when the others have.
 fn children_done(w: &mut World, node: Id) -> bool {
     let children = w.nodes[node].children.clone();
     if children.iter().all(|child| child.role == Role::Background) {
-        for child in &children {
-            let of = w.handles.values().find(|handle| handle.task == child.task).map(|handle| handle.node);
-            if let Some(of) = of.filter(|of| !w.nodes[*of].cancelled) {
-                w.request(of, Why { cause: Cause::Task, root: Cause::Task, origin: of }, false);
-            }
-        }
+        dismiss(w, node);
     }
     children.is_empty()
 }

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::boundary::{Boundary, What};
-use super::machine::{Res, Task, spawn};
-use super::program::{Body, How, Line, Ms, Step};
+use super::boundary::{Boundary, Watch, What};
+use super::machine::{Res, Task, spawn, start_arms};
+use super::program::{Body, How, Line, Ms, Special, Step};
 use super::rules::{Cause, Cleanup, Id, Kind, Node, Stop, Why, World};
 
 /// What a body ends with.
@@ -250,6 +250,7 @@ impl Block {
                 if let Some(scope) = w.scopes.get(scope).copied() {
                     w.nodes[scope].shield = *on;
                     w.changed();
+                    w.refuse_waiting();
                 }
             }
             Step::Fail => return Ok(Err(Stop::Error(n))),
@@ -260,6 +261,14 @@ impl Block {
                 let what = What::Scope { n, watched: w.program.names(n) };
                 let body = block(body, Some(n), &place);
                 let mut boundary = Boundary::new(node, what, body, place.clone());
+                boundary.watch = match options.special {
+                    Some(Special::Token(token)) => Some(Watch::Token(token)),
+                    Some(Special::CancelOn(ms)) => {
+                        w.wake_at(w.now + ms);
+                        Some(Watch::At(w.now + ms))
+                    }
+                    _ => None,
+                };
                 if w.refuses_to_run(node) {
                     boundary.refuse();
                 }
@@ -308,6 +317,29 @@ impl Block {
                         w.nodes[frame].cleanup.push(cleanup);
                     }
                     None => say(w, "refused".to_owned()),
+                }
+            }
+            Step::Race { all, parallel, arms } => {
+                return Err(Fut::Boundary(Box::new(start_arms(w, n, *all, *parallel, arms, &place))));
+            }
+            Step::Trigger(token) => {
+                w.tokens[usize::from(*token)] = true;
+                w.changed();
+            }
+            Step::Run(token, body) => {
+                let node = w.add(Node::new(Kind::Scope, under));
+                let body = block(body, None, &place);
+                let mut boundary = Boundary::new(node, What::Value(n), body, place.clone());
+                boundary.watch = Some(Watch::Token(*token));
+                return Err(Fut::Boundary(Box::new(boundary)));
+            }
+            Step::Guest(scope, body) => {
+                // T6: a boundary of its own below that scope.
+                if let Some(scope) = w.scopes.get(scope).copied() {
+                    let node = w.add(Node::new(Kind::Guest, Some(scope)));
+                    let body = block(body, None, &place);
+                    let boundary = Boundary::new(node, What::Value(n), body, place.clone());
+                    return Err(Fut::Boundary(Box::new(boundary)));
                 }
             }
             Step::Timeout(ms, body) => {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use scope_runtime::{
-    CancelToken, Cancelled, Cause, Scope, ScopeHandle, Spawner, Supervise, Task, check, effective_deadline,
-    fork, is_cancelled, root, scope, shield, spawn, try_defer,
+    CancelToken, Cancelled, Cause, InScope as _, Scope, ScopeHandle, Spawner, Supervise, Task, check,
+    effective_deadline, fork, is_cancelled, race, root, scope, shield, spawn, try_defer, try_join,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -335,7 +335,7 @@ macro_rules! open {
             for line in &**$lines {
                 match &line.step {
                     Step::Spawn { scope, how: how @ (How::Fork | How::BackgroundFork), body } if *scope == $n => {
-                        let body = place.child(line.n, body);
+                        let body = place.child(&format!("t{}", line.n), body);
                         let child = Child::from(match how {
                             How::Fork => fork!(body),
                             _ => fork!(background, body),
@@ -343,7 +343,7 @@ macro_rules! open {
                         place.world.tasks.lock().unwrap().insert(line.n, child);
                     }
                     Step::Spawn { scope, how, body } if *scope == $n => {
-                        let child = s.child(*how, place.child(line.n, body));
+                        let child = s.child(*how, place.child(&format!("t{}", line.n), body));
                         place.world.tasks.lock().unwrap().insert(line.n, child);
                     }
                     _ => place.line(line, &mut locals).await?,
@@ -370,12 +370,13 @@ impl Place {
     }
 
     /// The future of a child, which finds out in which task it runs.
-    fn child(&self, n: u32, body: &Body) -> BoxFuture<'static, Result<(), Oops>> {
-        let mut place = Self { who: format!("t{n}").into(), ..self.clone() };
+    fn child(&self, name: &str, body: &Body) -> BoxFuture<'static, Result<(), Oops>> {
+        let mut place = Self { who: name.into(), ..self.clone() };
         let body = Body::clone(body);
         Box::pin(async move {
             place.home = self::home();
-            place.named(format!("t{n}"), body).await
+            let name = place.who.to_string();
+            place.named(name, body).await
         })
     }
 
@@ -452,7 +453,7 @@ impl Place {
             }
             Step::Spawn { scope, body, .. } => {
                 let spawn = self.world.scopes.lock().unwrap().get(scope).map(|(_, spawn)| spawn.clone());
-                let body = self.child(n, body);
+                let body = self.child(&format!("t{n}"), body);
                 let spawned = match spawn {
                     None => return Ok(()),
                     Some(Spawn::Plain(spawner)) => spawner.spawn(body).map(Child::from).ok(),
@@ -481,6 +482,32 @@ impl Place {
                     say("refused".to_owned());
                 }
             }
+            Step::Race { all, parallel, arms } => {
+                let arm = |at: usize| {
+                    let name = format!("a{n}.{at}");
+                    self.child(&name, &arms[at])
+                };
+                let ended: Result<(), Oops> = match (all, parallel) {
+                    (false, false) => race!(arm(0), arm(1)),
+                    (false, true) => race!(arm(0), spawn!(arm(1))),
+                    (true, false) => try_join!(arm(0), arm(1)).map(drop),
+                    (true, true) => try_join!(arm(0), spawn!(arm(1))).map(drop),
+                };
+                say(ended.as_ref().map_or_else(told_error, |()| "ok".to_owned()));
+                ended?;
+            }
+            Step::Trigger(token) => self.world.tokens[usize::from(*token)].trigger(),
+            Step::Run(token, body) => {
+                let body = self.block(Body::clone(body));
+                let ended = self.world.tokens[usize::from(*token)].run(body).await;
+                self.value(n, ended)?;
+            }
+            Step::Guest(scope, body) => {
+                if let Some(scope) = self.world.scope(*scope) {
+                    let ended = self.block(Body::clone(body)).in_scope(scope).await;
+                    self.value(n, ended)?;
+                }
+            }
             Step::Timeout(ms, body) => {
                 let ended = timeout(Duration::from_millis(*ms), self.block(Body::clone(body))).await;
                 match ended {
@@ -506,6 +533,16 @@ impl Place {
             step => unreachable!("{step} is not generated"),
         }
         Ok(())
+    }
+
+    /// What a boundary gives whose body's error is a value.
+    fn value(&self, n: u32, ended: Result<Result<(), Oops>, Cancelled>) -> Result<(), Oops> {
+        self.say(match &ended {
+            Ok(Ok(())) => format!("{n}: ok"),
+            Ok(Err(error)) => format!("{n}: {}", told_error(error)),
+            Err(cancelled) => format!("{n}: {}", told_why(cancelled)),
+        });
+        ended.unwrap_or(Ok(()))
     }
 
     async fn scope(&self, n: u32, options: &Options, body: &Body) -> Result<(), Oops> {

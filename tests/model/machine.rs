@@ -7,7 +7,7 @@ use super::boundary::{Boundary, Left, drive};
 use super::chance::Chance;
 use super::future::{Fut, Place, block, told};
 use super::program::{Body, How, Ms, Program};
-use super::rules::{Broken, Cause, Child, Cut, Id, Kind, Node, Role, Stop, Why, World};
+use super::rules::{Broken, Cause, Child, Cut, Id, Kind, Node, Race, Role, Stop, Why, World};
 use super::trace::Trace;
 
 /// In which order tasks are polled.
@@ -124,7 +124,11 @@ fn execute(w: &mut World) -> bool {
             passes += 1;
             assert!(passes < 10_000, "the model spins");
             let before = w.version;
-            (0..w.nodes.len()).for_each(|node| w.expire_if_due(node));
+            let mut nodes: Vec<Id> = (0..w.nodes.len()).collect();
+            if let Some(chance) = &mut w.chance {
+                chance.shuffle(&mut nodes);
+            }
+            nodes.into_iter().for_each(|node| w.expire_if_due(node));
             for at in order(w, calm) {
                 poll_task(w, at);
             }
@@ -203,21 +207,8 @@ pub fn spawn(w: &mut World, line: u32, scope: Id, how: How, body: &Body, place: 
         How::Background | How::BackgroundFork => Role::Background,
         How::Plain | How::Skip | How::Fork => Role::Foreground,
     };
-    // T2: it hangs under the scope that it was spawned into.
-    let node = w.add(Node::new(Kind::Task, Some(scope)));
-    let task = w.tasks.len();
-    let home = if hosted { place.home } else { task };
-    let place = Place { who: format!("t{line}").into(), home };
-    let inner = Fut::Named {
-        what: format!("t{line}"),
-        begun: false,
-        inner: Box::new(block(body, None, &place)),
-        place: place.clone(),
-    };
-    let contends = w.nodes[scope].race.is_some();
-    let info = ChildInfo { line, task, scope, node, skip: how == How::Skip, contends };
-    let boundary = Box::new(Boundary::of_child(info, inner, place));
-    w.handles.insert(line, Handle { node, task, scope, result: None, taken: false });
+    let name = format!("t{line}");
+    let (task, node) = add_child(w, line, &name, scope, how, hosted.then_some(place.home), body);
     let of = &mut w.nodes[scope];
     let slots = of.children.iter().filter(|child| child.holds_slot).count();
     let waits = of.limit.is_some_and(|limit| slots >= limit || !of.queue.is_empty());
@@ -225,37 +216,85 @@ pub fn spawn(w: &mut World, line: u32, scope: Id, how: How, body: &Body, place: 
     if waits {
         of.queue.push(task);
         w.nodes[node].waiting = true;
+        w.waiting.push((node, scope, task));
+        w.refuse_waiting();
     }
     // F7: looked at here, and at the first poll.
     if how == How::Skip && !waits && w.sees(node, false) {
-        w.nodes[node].never = true;
+        w.refuse(node);
     }
     if hosted {
-        w.hosted.insert(task, boundary);
         w.nodes[scope].new_forks.push(task);
-        w.tasks.push(None);
     } else {
-        w.tasks.push(Some(Task::Child(boundary)));
+        w.tasks[task] = w.hosted.remove(&task).map(Task::Child);
     }
     w.changed();
     true
+}
+
+/// The arms of a race or a join (rules F2, F3).
+pub fn start_arms(
+    w: &mut World,
+    n: u32,
+    all: bool,
+    parallel: bool,
+    arms: &[Body],
+    place: &Place,
+) -> Boundary {
+    let scope = w.add(Node::new(Kind::Race, None));
+    let race = Race { running: arms.len(), decided: false, value: Ok(()) };
+    w.nodes[scope].race = (!all).then_some(race);
+    let mut forks = Vec::new();
+    for (at, body) in arms.iter().enumerate() {
+        let spawned = parallel && at + 1 == arms.len();
+        // Lines have small numbers, so that arms can have the large ones.
+        let line = ARMS + n * 4 + at as u32;
+        let home = (!spawned).then_some(place.home);
+        let (task, _) = add_child(w, line, &format!("a{n}.{at}"), scope, How::Fork, home, body);
+        w.nodes[scope].children.push(Child { task, role: Role::Foreground, holds_slot: false });
+        forks.push(task);
+    }
+    let last = forks.last().copied().filter(|_| parallel);
+    Boundary::of_arms(scope, n, forks, last, place.clone())
+}
+
+const ARMS: u32 = 1 << 20;
+
+/// A child with its frame, which nobody polls yet.
+fn add_child(
+    w: &mut World,
+    line: u32,
+    name: &str,
+    scope: Id,
+    how: How,
+    home: Option<usize>,
+    body: &Body,
+) -> (usize, Id) {
+    // T2: it hangs under the scope that it was spawned into.
+    let node = w.add(Node::new(Kind::Task, Some(scope)));
+    let task = w.tasks.len();
+    let place = Place { who: name.into(), home: home.unwrap_or(task) };
+    let inner = Box::new(block(body, None, &place));
+    let inner = Fut::Named { what: name.to_owned(), begun: false, inner, place: place.clone() };
+    let contends = w.nodes[scope].race.is_some();
+    let info = ChildInfo { line, task, scope, node, skip: how == How::Skip, contends };
+    w.hosted.insert(task, Box::new(Boundary::of_child(info, inner, place)));
+    w.handles.insert(line, Handle { node, task, scope, result: None, taken: false });
+    w.tasks.push(None);
+    (task, node)
 }
 
 /// Polls a child; true if it has ended.
 pub fn poll_child(w: &mut World, boundary: &mut Boundary) -> bool {
     let info = boundary.child();
     if w.nodes[info.node].waiting {
-        // F6: one that is still waiting when the cancel comes never starts.
-        if !w.sees(info.node, false) {
+        w.refuse_waiting();
+        if w.nodes[info.node].waiting {
             return false;
         }
-        let task = info.task;
-        w.nodes[info.node].waiting = false;
-        w.nodes[info.node].never = true;
-        w.nodes[info.scope].queue.retain(|waiting| *waiting != task);
     }
     if info.skip && boundary.is_new() && w.sees(info.node, false) {
-        w.nodes[info.node].never = true;
+        w.refuse(info.node);
     }
     let begun = !w.nodes[info.node].never;
     if boundary.is_new() && !begun {
@@ -331,6 +370,7 @@ pub fn child_ended(w: &mut World, scope: Id, task: usize, cut: Cut) {
     if cut > Cut::No && child.role == Role::Foreground {
         of.lost = true;
         of.cut = of.cut.max(cut);
+        w.refuse_waiting();
     }
     w.changed();
     start_waiting(w, scope);
@@ -353,7 +393,7 @@ fn start_waiting(w: &mut World, scope: Id) {
         };
         w.nodes[node].waiting = false;
         if w.sees(node, false) {
-            w.nodes[node].never = true;
+            w.refuse(node);
         } else if let Some(child) = w.nodes[scope].children.iter_mut().find(|child| child.task == task) {
             child.holds_slot = true;
         }

@@ -172,7 +172,18 @@ pub struct Node {
     /// See there.
     pub never: bool,
     /// The verdict, if it is a race.
-    pub race: Option<()>,
+    pub race: Option<Race>,
+}
+
+/// What the arms of a `race!` share (rule F3).
+#[derive(Debug, Clone, Copy)]
+pub struct Race {
+    /// Arms whose future is not ready.
+    pub running: usize,
+    /// There is a winner, or all have failed.
+    pub decided: bool,
+    /// The value that won; before, the last error.
+    pub value: Result<(), Stop>,
 }
 
 /// A cleanup that waits for its turn.
@@ -290,6 +301,8 @@ pub struct World {
     pub polled: usize,
     /// Boundaries of forks, which their scope polls.
     pub hosted: BTreeMap<usize, Box<Boundary>>,
+    /// Children that wait for their turn, with their scopes and tasks (rule F6).
+    pub waiting: Vec<(Id, Id, usize)>,
     /// Detached tasks that were aborted.
     pub aborted: BTreeSet<usize>,
     /// The rule that does not hold.
@@ -315,6 +328,7 @@ impl World {
             tokens: Default::default(),
             polled: 0,
             hosted: BTreeMap::new(),
+            waiting: Vec::new(),
             aborted: BTreeSet::new(),
             broken,
             program,
@@ -346,6 +360,12 @@ impl World {
         self.nodes.len() - 1
     }
 
+    /// Whether a token was triggered; the last one is a chain of the others.
+    pub fn is_triggered(&self, token: u8) -> bool {
+        let chain = usize::from(token) + 1 == self.tokens.len();
+        self.tokens[usize::from(token)] || chain && self.tokens.contains(&true)
+    }
+
     /// A new scope; its timeout counts from now (rule L1).
     pub fn open(&mut self, options: &Options, under: Option<Id>) -> Id {
         let mut node = Node::new(Kind::Scope, under);
@@ -362,7 +382,11 @@ impl World {
         // L5: a deadline that has passed already is noticed by whoever looks, and at the boundary.
         node.deadline = options.timeout.map(|ms| self.now + ms);
         node.deadline.into_iter().for_each(|at| self.wake_at(at));
-        self.add(node)
+        let id = self.add(node);
+        if self.chance.as_mut().is_some_and(|chance| chance.one_in(2)) {
+            self.expire_if_due(id);
+        }
+        id
     }
 
     // --- what is visible (rules T3, T4, S1, G1, L5) -----------------------------------------------------------------
@@ -419,9 +443,13 @@ impl World {
         }
         let dropped = Why { cause: Cause::Dropped, root: Cause::Dropped, origin: id };
         let Some(parent) = node.parent else { return dropped };
-        if self.has_cause(parent) {
+        let of = &self.nodes[parent];
+        let left = node.kind == Kind::Guest && of.left;
+        // F7: cancelling a scope that was left changes nothing.
+        let ended_well = of.why.is_none() && of.cut == Cut::No;
+        if self.has_cause(parent) && !(left && ended_well) {
             Why { cause: Cause::Parent, ..self.why(parent) }
-        } else if node.kind == Kind::Guest && self.nodes[parent].left {
+        } else if left {
             Why { cause: Cause::Closed, root: Cause::Closed, ..dropped }
         } else {
             dropped
@@ -455,6 +483,28 @@ impl World {
         None
     }
 
+    /// F6: a child that still waits when a cancel becomes visible to it never starts; its handle says so at once.
+    pub fn refuse_waiting(&mut self) {
+        for (node, scope, task) in self.waiting.clone() {
+            if self.nodes[node].waiting && self.sees(node, false) {
+                self.nodes[node].waiting = false;
+                self.nodes[scope].queue.retain(|waiting| *waiting != task);
+                self.refuse(node);
+            }
+        }
+        let nodes = &self.nodes;
+        self.waiting.retain(|(node, ..)| nodes[*node].waiting);
+    }
+
+    /// F6, F7: a child will never start; why is decided once (rule L6).
+    pub fn refuse(&mut self, node: Id) {
+        if !self.nodes[node].never && !self.nodes[node].cancelled {
+            self.nodes[node].foreign = Some(self.outer_why(node));
+        }
+        self.nodes[node].never = true;
+        self.changed();
+    }
+
     // --- requests (rules G1, G2, L3, L5, L6, F7) --------------------------------------------------------------------
 
     /// `cancel()` and its like: true if the scope is cancelled now, false if it was left (rule F7).
@@ -472,6 +522,7 @@ impl World {
             // G2.
             self.nodes[id].hard_at = Some(self.now);
         }
+        self.refuse_waiting();
         if first {
             self.pass_on(id);
         }
@@ -505,6 +556,7 @@ impl World {
             let why = Why { cause: Cause::Deadline, root: Cause::Deadline, origin: id };
             self.soften(id, why, at);
             self.nodes[id].cancelled = true;
+            self.refuse_waiting();
             self.pass_on(id);
         }
     }
@@ -538,6 +590,7 @@ impl World {
         }
         let first = self.soften(id, Why { cause, root: cause, origin: id }, self.now);
         self.nodes[id].stopped = true;
+        self.refuse_waiting();
         if first {
             self.pass_on(id);
         }

@@ -131,7 +131,9 @@ impl Node {
     pub(crate) fn close_early(&self) -> VecDeque<CleanupItem> {
         let mut state = self.lock();
         let rest = std::mem::take(&mut state.cleanup);
-        self.raise(CLOSED | ENDING | CUT | GIVEN_UP);
+        // A cause of its own: a child that comes back with it has not failed (rule W3).
+        state.cause.get_or_insert(Cause::Dropped);
+        self.raise(CLOSED | ENDING | CUT | STOPPED | HARD | GIVEN_UP);
         drop(state);
         self.closed();
         rest

@@ -337,6 +337,11 @@ impl Node {
         refused
     }
 
+    /// Whether a cancel of this scope goes on to others (rule B2).
+    pub(crate) fn is_linked(&self) -> bool {
+        !self.links().is_empty()
+    }
+
     fn links(&self) -> &[Arc<Self>] {
         self.extra.as_ref().map_or(&[], |extra| &extra.links)
     }

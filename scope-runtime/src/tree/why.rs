@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CANCELLED, Look, Node, STOPPED};
+use super::{CANCELLED, CUT, Look, Node, SOFT_CUT, STOPPED};
 use crate::cause::{Cancelled, Cause, ToldAs};
 use crate::signal::Signal;
 
@@ -28,13 +28,13 @@ impl Node {
     pub(crate) fn cancelled_error(&self, look: &mut Look) -> Cancelled {
         let mut way = Vec::new();
         let mut parent = match self.cause_or_parent(look) {
-            Found::Cause(cause) => return self.error(cause),
+            Found::Cause(cause) => return self.told(cause),
             Found::Ticket(ticket) => return ticket,
             Found::Parent(parent) => parent,
         };
         let mut error = loop {
             match parent.cause_or_parent(look) {
-                Found::Cause(cause) => break parent.error(cause),
+                Found::Cause(cause) => break parent.told(cause),
                 Found::Ticket(ticket) => break ticket,
                 Found::Parent(next) => way.push(std::mem::replace(&mut parent, next)),
             }
@@ -43,6 +43,14 @@ impl Node {
             error = node.error(Cause::Parent(error));
         }
         self.error(Cause::Parent(error))
+    }
+
+    /// A cancel of this node, as code inside is told of it. What a guest whose scope was left is told it must recognise
+    /// (rules T6, W3).
+    fn told(&self, cause: Cause) -> Cancelled {
+        let closed = matches!(cause, Cause::Closed);
+        let error = self.error(cause);
+        if closed { self.lock().ticket.get_or_insert(error).clone() } else { error }
     }
 
     /// A cancel of this scope, told as `error = …` of the nearest scope says (rule W2).
@@ -85,6 +93,11 @@ impl Node {
         self.outer_cause_or_parent(look)
     }
 
+    /// Whether nothing had cancelled this scope when it was left.
+    fn ended_well(&self) -> bool {
+        !self.has(CUT | SOFT_CUT | STOPPED) && matches!(self.lock().cause, None | Some(Cause::Dropped))
+    }
+
     /// The error of an own cause: always the same one.
     fn ticket(&self) -> Option<Cancelled> {
         let cause = {
@@ -105,6 +118,8 @@ impl Node {
             return Found::Cause(Cause::Parent(foreign));
         }
         match self.parent() {
+            // Cancelling a scope that was left changes nothing (rule F7).
+            Some(parent) if self.was_left_by(&parent) && parent.ended_well() => Found::Cause(Cause::Closed),
             Some(parent) if parent.sees_cancel(look) => Found::Parent(parent),
             Some(parent) if self.was_left_by(&parent) => Found::Cause(Cause::Closed),
             _ => Found::Cause(Cause::Dropped),
