@@ -34,13 +34,13 @@ pub struct Child<F> {
 
 /// A child from a `spawn!` or a `fork!` written at `site`.
 ///
-/// What is no future has no output either, and so [`Asked`] makes nothing of it that has methods: the compiler says once
+/// What is no future has no output either, and so `Asked` makes nothing of it that has methods: the compiler says once
 /// what is wrong, and nothing about what we do next.
 pub fn child<F: Future<Output = O>, O>(site: &'static Site, future: F) -> <O as Asked>::Child<F> {
     Child::new(site, future)
 }
 
-/// Every type: for [`child`] and [`job`](crate::blocking::spawn::job), whose types wait for that of an output.
+/// Every type: for `child` and `job`, whose types wait for that of an output.
 pub trait Asked {
     /// A child with this output.
     type Child<F>;
