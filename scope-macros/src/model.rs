@@ -282,6 +282,8 @@ pub(crate) struct Child {
     pub(crate) skip_if_cancelled: bool,
     /// A blocking child that a hard cancel leaves to the root.
     pub(crate) abandon: bool,
+    /// A statement: nobody can have its handle.
+    pub(crate) unheld: bool,
     /// The future, or the closure.
     pub(crate) subject: Expr,
     /// `async { loop { … } }`: its output type stays undecided, so it can't be asked whether it is fallible.

@@ -72,7 +72,11 @@ enum Place<T> {
     Spawned(Spawned<T>),
     /// A fork, an arm, a thread.
     Shared(Arc<Shared<T>>),
+    /// Nowhere: it was dropped where it was made.
+    Unheld,
 }
+
+const UNHELD: &str = "nobody has the handle of a child that is a statement";
 
 impl<T> Task<T> {
     /// Cancels this child only (rule F3): its handle resolves to [`Cause::Task`], which is no failure of the scope.
@@ -104,6 +108,7 @@ impl<T> Task<T> {
         match &self.place {
             Place::Spawned(task) => task.cancel(cause),
             Place::Shared(shared) => shared.node.cancel(cause),
+            Place::Unheld => unreachable!("{UNHELD}"),
         }
     }
 
@@ -130,6 +135,7 @@ impl<T> Task<T> {
         match &self.place {
             Place::Spawned(task) => task.is_finished(),
             Place::Shared(shared) => shared.is_finished(),
+            Place::Unheld => unreachable!("{UNHELD}"),
         }
     }
 
@@ -152,13 +158,14 @@ impl<T> Task<T> {
         match &self.place {
             Place::Spawned(task) => task.name(),
             Place::Shared(shared) => shared.node.name(),
+            Place::Unheld => unreachable!("{UNHELD}"),
         }
     }
 
     /// The result, if it is there: of a fork or an arm.
     pub(crate) fn take_if_done(&self) -> Option<Result<T, Cancelled>> {
         match &self.place {
-            Place::Spawned(_) => None,
+            Place::Spawned(_) | Place::Unheld => None,
             Place::Shared(shared) => shared.take_if_done(),
         }
     }
@@ -198,6 +205,7 @@ impl<T> Future for Task<T> {
         match &mut self.get_mut().place {
             Place::Spawned(task) => task.poll(cx),
             Place::Shared(shared) => shared.poll(cx),
+            Place::Unheld => unreachable!("{UNHELD}"),
         }
     }
 }
@@ -207,6 +215,7 @@ impl<T> Drop for Task<T> {
         match &mut self.place {
             Place::Spawned(task) => task.disown(),
             Place::Shared(shared) => shared.disown(),
+            Place::Unheld => {}
         }
     }
 }

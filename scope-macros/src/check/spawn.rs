@@ -31,6 +31,10 @@ pub(crate) fn spawn(
         (Some(scope), _) => Some(Into::Named(scope)),
         (None, _) if names_scope => None,
         (None, Around::Block(scope)) => Some(Into::Block(scope)),
+        (None, Around::Statement(scope)) => {
+            child.unheld = true;
+            Some(Into::Block(scope))
+        }
         // Who may be left to the root borrows nothing.
         (None, Around::Lending { scope, .. }) if child.abandon => Some(Into::Block(scope)),
         (None, Around::Lending { scope, threads }) => Some(Into::Lending { scope, threads }),
@@ -80,7 +84,7 @@ pub(crate) fn fork(
 ) -> Result<Fork, Box<Expr>> {
     let Read { scope: _, names_scope, child } = read(written, Place::Fork, place, diagnostics);
     let slot = match around {
-        Around::Block(slot) => Some(slot),
+        Around::Block(slot) | Around::Statement(slot) => Some(slot),
         _ if names_scope => None,
         Around::Child(how) => {
             diagnostics.at(place, nested("fork!", Place::Fork, &how));
@@ -198,6 +202,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
         background,
         skip_if_cancelled,
         abandon,
+        unheld: false,
         endless: rewrite::is_endless(&subject),
         subject,
     };

@@ -108,12 +108,14 @@ fn started(
 }
 
 fn options(child: &Child, new: TokenStream, at: Span) -> TokenStream {
-    let Child { site: _, name, background, skip_if_cancelled, abandon, subject: _, endless: _ } = child;
+    let Child { site: _, name, background, skip_if_cancelled, abandon, unheld, subject: _, endless: _ } =
+        child;
     let background = background.then(|| quote_spanned!(at=> .background()));
     let skip = skip_if_cancelled.then(|| quote_spanned!(at=> .skip_if_cancelled()));
     let abandon = abandon.then(|| quote_spanned!(at=> .abandon()));
+    let unheld = unheld.then(|| quote_spanned!(at=> .unheld()));
     let name = name.as_ref().map(|name| quote_spanned!(at.located_at(name.span())=> .name(#name)));
-    quote_spanned!(at=> #new #background #skip #abandon #name)
+    quote_spanned!(at=> #new #background #skip #abandon #unheld #name)
 }
 
 /// The name is written where its block begins; what is wrong with a child is not wrong there.

@@ -12,6 +12,8 @@ use syn::{Expr, Ident, Lit, LitStr, Token};
 pub(crate) enum Around {
     /// `@scope (scope)`: written in a block's body. For `fork!`, the name is that of its slot.
     Block(TokenStream),
+    /// `@unheld (scope)`: the same as a statement, whose handle nobody can have.
+    Statement(TokenStream),
     /// `@lending (scope) (threads)`: written in the body of a sync one.
     Lending { scope: TokenStream, threads: TokenStream },
     /// `@nested (spawned)`: written in the future of another child.
@@ -33,6 +35,11 @@ pub(crate) fn around(input: TokenStream) -> (Around, TokenStream) {
             if at.as_char() == '@' && word == "scope" =>
         {
             (Around::Block(scope.stream()), 3)
+        }
+        [TokenTree::Punct(at), TokenTree::Ident(word), TokenTree::Group(scope), ..]
+            if at.as_char() == '@' && word == "unheld" =>
+        {
+            (Around::Statement(scope.stream()), 3)
         }
         [
             TokenTree::Punct(at),

@@ -99,6 +99,7 @@ pub(crate) fn body(
         side: around.side,
         in_child: None,
         in_macro: false,
+        unheld: false,
         walls: 0,
         facts: Facts::default(),
         misuses: Vec::new(),
@@ -119,6 +120,8 @@ struct Walk<'a> {
     in_child: Option<Start>,
     /// Whether this code is the argument of a macro that may mean something else by it.
     in_macro: bool,
+    /// Whether the next macro is a statement, whose value nobody can have.
+    unheld: bool,
     /// How many closures and async blocks are around.
     walls: usize,
     facts: Facts,
@@ -254,6 +257,12 @@ impl VisitMut for Walk<'_> {
             }
             _ => visit_mut::visit_expr_mut(self, expr),
         }
+    }
+
+    fn visit_stmt_macro_mut(&mut self, statement: &mut syn::StmtMacro) {
+        self.unheld = statement.semi_token.is_some();
+        self.visit_macro_mut(&mut statement.mac);
+        self.unheld = false;
     }
 
     fn visit_macro_mut(&mut self, mac: &mut Macro) {

@@ -35,6 +35,7 @@ impl Start {
 
 impl Walk<'_> {
     pub(super) fn child(&mut self, mac: &mut Macro, start: Start) {
+        let unheld = std::mem::take(&mut self.unheld);
         if parse::is_marked(&mac.tokens) {
             return;
         }
@@ -92,6 +93,7 @@ impl Walk<'_> {
                     self.form_of_the_other_side(mac, "fork");
                     quote!(@reported #tokens)
                 }
+                (Start::Spawn, Side::Async) if unheld => quote!(@unheld (#scope) #tokens),
                 _ => quote!(@scope (#scope) #tokens),
             };
         }

@@ -129,6 +129,8 @@ fn spawns_are_told_their_scope() {
         walk("rt::spawn!(name = \"x\", f())").code,
         "rt :: spawn ! (@ scope (__scope0) name = \"x\" , f ())"
     );
+    assert_eq!(walk("spawn!(f());").code, "spawn ! (@ unheld (__scope0) f ()) ;");
+    assert_eq!(walk("let _ = spawn!(a);").code, "let _ = spawn ! (@ scope (__scope0) a) ;");
     assert_eq!(walk("vec![spawn!(a)]").code, "vec ! [spawn ! (@ scope (__scope0) a)]");
     assert_eq!(walk("|| async { spawn!(a) }").code, "| | async { spawn ! (@ scope (__scope0) a) }");
     assert_eq!(walk("spawn!(in s, f())").code, "spawn ! (in s , f ())");
@@ -146,13 +148,13 @@ fn forks_are_told_their_slots() {
     assert_eq!(
         walked.code,
         "fork ! (@ scope (__forks0_0) a) ; | | fork ! (@ scope (__forks0_1) name = \"b\" , b) ; \
-         race ! (c , fork ! (@ scope (__forks0_2) d)) ; spawn ! (@ scope (__scope0) e) ;"
+         race ! (c , fork ! (@ scope (__forks0_2) d)) ; spawn ! (@ unheld (__scope0) e) ;"
     );
     assert_eq!((walked.spawns, walked.forks), (true, 3));
     assert_eq!(
         walk("fork!(async { spawn!(a) }); spawn!(async { fork!(b) }); fork!(in s, c)").code,
         "fork ! (@ scope (__forks0_0) async { spawn ! (@ nested (forked) a) }) ; \
-         spawn ! (@ scope (__scope0) async { fork ! (@ nested (spawned) b) }) ; fork ! (in s , c)"
+         spawn ! (@ unheld (__scope0) async { fork ! (@ nested (spawned) b) }) ; fork ! (in s , c)"
     );
     // Each block counts its own.
     let nested = walk("fork!(a); scope!({ fork!(b) }); fork!(c)").code;

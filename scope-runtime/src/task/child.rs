@@ -28,6 +28,8 @@ pub struct Child<F> {
     pub(crate) name: Option<Box<str>>,
     pub(super) role: Role,
     pub(super) skip_if_cancelled: bool,
+    /// Somebody may ask for its result.
+    pub(super) held: bool,
     /// It does not fail its scope (rule F5).
     pub(crate) supervised: bool,
 }
@@ -57,7 +59,7 @@ impl<F: Future> Child<F> {
     /// A child that was written at `site`.
     pub fn new(site: &'static Site, future: F) -> Self {
         let role = Role::Foreground;
-        Self { site, future, name: None, role, skip_if_cancelled: false, supervised: false }
+        Self { site, future, name: None, role, skip_if_cancelled: false, held: true, supervised: false }
     }
 
     /// A name that is computed at run time.
@@ -69,8 +71,8 @@ impl<F: Future> Child<F> {
 
     /// The same with another future.
     pub(crate) fn map<G>(self, f: impl FnOnce(F) -> G) -> Child<G> {
-        let Self { site, future, name, role, skip_if_cancelled, supervised } = self;
-        Child { site, future: f(future), name, role, skip_if_cancelled, supervised }
+        let Self { site, future, name, role, skip_if_cancelled, held, supervised } = self;
+        Child { site, future: f(future), name, role, skip_if_cancelled, held, supervised }
     }
 
     /// The type of the output, for the choice between fallible and plain.
@@ -82,6 +84,13 @@ impl<F: Future> Child<F> {
     #[must_use]
     pub fn background(mut self) -> Self {
         self.role = Role::Background;
+        self
+    }
+
+    /// Nobody has its handle: it is a statement.
+    #[must_use]
+    pub fn unheld(mut self) -> Self {
+        self.held = false;
         self
     }
 

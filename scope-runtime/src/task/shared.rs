@@ -213,7 +213,7 @@ pub(crate) fn child_of<F: Future, T, K: Keep>(
     keep: K,
     home: Home,
 ) -> Result<(Task<T>, ChildTask<F, T, K>, bool), Closed<F>> {
-    let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
+    let Child { site, future, name, role, skip_if_cancelled, held: _, supervised } = child;
     let Some(Enlisted { node, task, end, waits }) = enlist(scope, site, name, role, home) else {
         return Err(Closed(future));
     };

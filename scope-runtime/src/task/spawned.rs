@@ -225,7 +225,7 @@ where
     F: Future + Send + 'static,
     T: Send + 'static,
 {
-    let Child { site, future, name, role, skip_if_cancelled, supervised } = child;
+    let Child { site, future, name, role, skip_if_cancelled, held, supervised } = child;
     let found;
     let runtime = match scope.own_runtime() {
         Some(runtime) => runtime,
@@ -259,7 +259,10 @@ where
     let seat = Seat::new(Arc::clone(scope), key, heard);
     let body = Body::new(future, convert, InFailure, supervised);
     let block = Block::standing_on(seat, frame, body, NeverErr);
-    let join = runtime.spawn(ChildTask { block, start, supervised, held: true, ended: false });
+    let join = runtime.spawn(ChildTask { block, start, supervised, held, ended: false });
+    if !held {
+        return Ok(Task { place: Place::Unheld });
+    }
     let scope = Arc::clone(scope);
     Ok(Task { place: Place::Spawned(Spawned { join: Some(join), scope, key, site, node }) })
 }
@@ -271,7 +274,7 @@ pub(crate) fn spawn_shielded<F>(scope: &Arc<Node>, future: F) -> Result<(), F>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    spawn_unasked(scope, Child { role: Role::Cleanup, ..Child::new(&GUARD, future) })
+    spawn_unasked(scope, Child { role: Role::Cleanup, held: false, ..Child::new(&GUARD, future) })
 }
 
 /// Spawns a future that had a life before; gives it back if the scope was left, or if there is no runtime.
@@ -279,7 +282,10 @@ pub(crate) fn spawn_adopted<F>(scope: &Arc<Node>, site: &'static Site, future: F
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    spawn_unasked(scope, Child { role: Role::Adopted, supervised: true, ..Child::new(site, future) })
+    spawn_unasked(
+        scope,
+        Child { role: Role::Adopted, held: false, supervised: true, ..Child::new(site, future) },
+    )
 }
 
 fn spawn_unasked<F>(scope: &Arc<Node>, child: Child<F>) -> Result<(), F>

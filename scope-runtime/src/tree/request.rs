@@ -249,7 +249,9 @@ impl Node {
     /// is all that was seen.
     pub(super) fn cut(&self, softly: bool, look: &mut Look) {
         let flag = if softly { SOFT_CUT } else { CUT };
-        let first = self.raise(flag) & (flag | CUT) == 0;
+        if self.has(flag | CUT) || self.raise(flag) & (flag | CUT) != 0 {
+            return;
+        }
         // Where the cancel is visible without this flag, whoever made it visible has woken all below, or will: else the
         // levels of a deep tree would wake each other over and over. A node that was moved was not there then.
         let woken = !self.parent.was_moved()
@@ -258,7 +260,7 @@ impl Node {
             } else {
                 self.has(HARD) || self.sees_outer_hard_cancel(look)
             };
-        if first && !woken {
+        if !woken {
             self.collect_below(look);
         }
     }
