@@ -168,7 +168,7 @@ fn only_the_broken_statement_goes_to_the_compiler_as_it_is() {
     let code = expansion(Scope, "{ a.b().await; foo. let x = c()?; spawn!(d(x)); }");
     assert!(code.contains(&format!("{UNREAD} foo . }}")), "{code}");
     assert!(code.contains("AwaitSite"), "{code}");
-    assert!(code.contains("@ scope (__scope0) d (x)"), "{code}");
+    assert!(code.contains("@ unheld (__scope0) d (x)"), "{code}");
     assert!(code.contains("classify"), "{code}");
     // In a block inside of it, the same.
     let code = expansion(Scope, "{ if a { foo. ; b().await; } c }");
