@@ -15,9 +15,14 @@ pub struct Boundary {
     forks: Vec<usize>,
     /// The scope that it was delivered under, if the cancel came from outside (rule D4).
     delivered_under: Option<Id>,
+    /// Until when a shield that nobody polls holds it up (rule U1a).
+    patience: Option<Ms>,
     /// What it watches beside its body.
     pub watch: Option<Watch>,
 }
+
+/// How long a shield that nobody polls holds up a cancelled scope (rule U1a).
+const PATIENCE: Ms = 5_000;
 
 /// What kind of frame it is.
 pub enum What {
@@ -87,7 +92,17 @@ impl Boundary {
     /// A frame around a body.
     pub fn new(node: Id, what: What, body: Fut, place: Place) -> Self {
         let (stage, outcome) = (Stage::New(body), Outcome::Value);
-        Self { node, what, stage, place, outcome, forks: Vec::new(), delivered_under: None, watch: None }
+        Self {
+            node,
+            what,
+            stage,
+            place,
+            outcome,
+            forks: Vec::new(),
+            delivered_under: None,
+            patience: None,
+            watch: None,
+        }
     }
 
     /// The frame of a child.
@@ -173,7 +188,8 @@ impl Boundary {
             self.poll_watch(w);
             let cut = w.nodes[self.node].unwound > Cut::No || w.sees(self.node, true);
             let Stage::Body(body) = &mut self.stage else { unreachable!("see above") };
-            if cut && !body.owes(w) {
+            let owes = body.owes(w);
+            if cut && self.gives_up_what_is_forgotten(w) && !owes {
                 break self.cut_body(w);
             }
             if w.nodes[self.node].new_forks.is_empty() {
@@ -186,7 +202,52 @@ impl Boundary {
         Some(())
     }
 
+    /// U1a: what is alive but polled by nobody holds the body back for so long only; true if the time is over.
+    fn gives_up_what_is_forgotten(&mut self, w: &mut World) -> bool {
+        let Stage::Body(body) = &self.stage else { return true };
+        let mut forgotten = Vec::new();
+        body.forgotten(true, &mut forgotten);
+        // T6: nobody waits for a guest.
+        forgotten.retain(|boundary| w.nodes[boundary.node].kind != Kind::Guest);
+        let shields = forgotten.iter().any(|boundary| boundary.runs_a_shield(w));
+        let unwinding: Vec<Id> = forgotten
+            .into_iter()
+            .filter(|boundary| matches!(boundary.stage, Stage::Ending(_)) && !w.nodes[boundary.node].orphaned)
+            .map(|boundary| boundary.node)
+            .collect();
+        // It counts from the first passes that do not reach it; nobody promises which ones these are.
+        let later = w.timers.last().is_some_and(|at| *at > w.now);
+        if (shields && self.patience.is_none() || !unwinding.is_empty())
+            && later
+            && w.chance.as_mut().is_some_and(|chance| chance.one_in(2))
+        {
+            return false;
+        }
+        if shields {
+            let until = *self.patience.get_or_insert(w.now + PATIENCE);
+            w.wake_at(until);
+            if w.now < until {
+                return false;
+            }
+        }
+        // One that is unwinding is taken over; one that has its body loses it with ours.
+        for node in unwinding {
+            adopt_from(w, node, Some(self.node));
+        }
+        true
+    }
+
+    fn runs_a_shield(&self, w: &World) -> bool {
+        let (Stage::New(body) | Stage::Body(body)) = &self.stage else { return false };
+        let mut inner = Vec::new();
+        body.forgotten(false, &mut inner);
+        inner.retain(|boundary| w.nodes[boundary.node].kind != Kind::Guest);
+        w.nodes[self.node].shield || inner.into_iter().any(|inner| inner.runs_a_shield(w))
+    }
+
     /// B3: polled after the body, until it is ready or delivery begins.
+    ///
+    /// As the library has it, it is gone with the body; the rule can be read as: it goes on while children are awaited.
     fn poll_watch(&mut self, w: &mut World) {
         let ready = match self.watch {
             None => return,
@@ -214,9 +275,11 @@ impl Boundary {
     /// T4: once the body was delivered to, the scope counts as cancelled for its children.
     fn deliver(&mut self, w: &mut World, foreign: bool, softly: bool) {
         let parent = w.nodes[self.node].parent;
-        if foreign && !w.nodes[self.node].rooted && parent.is_some() {
+        let why = w.outer_why(self.node);
+        // An inner scope may have unwound for a cancel of this one: then nothing came from outside.
+        if foreign && !w.nodes[self.node].rooted && parent.is_some() && why.cause == Cause::Parent {
             self.delivered_under = parent;
-            w.nodes[self.node].foreign = Some(w.outer_why(self.node));
+            w.nodes[self.node].foreign = Some(why);
         }
         let node = &mut w.nodes[self.node];
         node.ending = true;
@@ -408,6 +471,8 @@ impl Boundary {
                 let (text, out) = match left {
                     Left::Out(Err(stop @ Stop::Panic(_))) => return Err(stop),
                     Left::Out(out) => (told(out), out),
+                    // D4: polled in another scope than the one that it unwound for, it has no value to absorb with.
+                    Left::Cancelled { .. } if let What::Race(..) = self.what => return Err(Stop::Panic(0)),
                     Left::Cancelled { why, .. } => (told_why(why), Ok(())),
                 };
                 w.say(&self.place.who, format!("{n}: {text}"));
@@ -416,8 +481,8 @@ impl Boundary {
             _ => {
                 return match left {
                     Left::Out(out) => out,
-                    // A shield can be cut only if a rule is broken, or if it was moved or given up while it unwound.
-                    Left::Cancelled { .. } => Ok(()),
+                    // The same with a shield.
+                    Left::Cancelled { .. } => Err(Stop::Panic(0)),
                 };
             }
         };
@@ -474,7 +539,13 @@ impl Boundary {
         }
         match &self.stage {
             Stage::New(body) | Stage::Body(body) => {
-                node.shield || !node.children.is_empty() || !node.cleanup.is_empty() || body.owes(w)
+                let mut forgotten = Vec::new();
+                body.forgotten(true, &mut forgotten);
+                node.shield
+                    || !node.children.is_empty()
+                    || !node.cleanup.is_empty()
+                    || body.owes(w)
+                    || forgotten.into_iter().any(|forgotten| forgotten.owes(w))
             }
             Stage::Ending(_) => true,
             Stage::Through(_) | Stage::Gone => false,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::boundary::{Boundary, Watch, What};
 use super::machine::{Res, Task, spawn, start_arms};
-use super::program::{Body, How, Line, Ms, Special, Step};
+use super::program::{Body, How, Line, Ms, Options, Special, Step};
 use super::rules::{Cause, Cleanup, Id, Kind, Node, Stop, Why, World};
 
 /// What a body ends with.
@@ -44,6 +44,17 @@ pub enum Fut {
     Boundary(Box<Boundary>),
     /// The inner future is dropped then.
     Timeout(Ms, Option<Box<Fut>>, u32, Place),
+    /// The inner future is left alone then; `None` if it is ready before.
+    Forget(Ms, Option<Box<Fut>>),
+    /// The inner future is polled in a scope of its own from then on.
+    Move(Ms, Option<Box<Fut>>, u32, Place),
+}
+
+/// A local of a body.
+enum Local {
+    Guard(u32),
+    /// A future that nobody polls.
+    Forgotten(Fut),
 }
 
 /// A body, somewhere in its lines.
@@ -53,7 +64,7 @@ pub struct Block {
     of: Option<u32>,
     at: usize,
     now: Option<Box<Fut>>,
-    locals: Vec<u32>,
+    locals: Vec<Local>,
     place: Place,
 }
 
@@ -87,7 +98,10 @@ impl Fut {
                 let handle = &w.handles[task];
                 let (scope, result) = (handle.scope, handle.result?);
                 // F5: whoever has the failure keeps it from being reported.
-                w.nodes[scope].untaken.retain(|line| line != task);
+                let untaken = &mut w.nodes[scope].untaken;
+                if let Some(at) = untaken.iter().rposition(|line| line == task) {
+                    untaken.remove(at);
+                }
                 let text = match result {
                     Res::Ok => "ok".to_owned(),
                     Res::Err(stop) => told(Err(stop)),
@@ -132,6 +146,27 @@ impl Fut {
                 w.say(&place.who, format!("dropped {n}"));
                 Some(Ok(()))
             }
+            Self::Forget(until, inner) => match inner.as_mut().expect("see above").poll(w, under) {
+                None => (*until <= w.now).then_some(Ok(())),
+                out => {
+                    *inner = None;
+                    out
+                }
+            },
+            Self::Move(until, inner, n, place) => {
+                if let Some(out) = inner.as_mut().expect("see above").poll(w, under) {
+                    return Some(out);
+                }
+                if *until > w.now {
+                    return None;
+                }
+                // T1: from now on it is in the scope that polls it.
+                let body = *inner.take().expect("see above");
+                let node = w.open(&Options::default(), under);
+                let what = What::Scope { n: *n, watched: false };
+                *self = Self::Boundary(Box::new(Boundary::new(node, what, body, place.clone())));
+                self.poll(w, under)
+            }
         }
     }
 
@@ -153,7 +188,9 @@ impl Fut {
             }
             Self::Catch(inner, ..) => inner.discard(w),
             Self::Boundary(boundary) => boundary.discard(w),
-            Self::Timeout(_, inner, ..) => inner.into_iter().for_each(|inner| inner.discard(w)),
+            Self::Timeout(_, inner, ..) | Self::Forget(_, inner) | Self::Move(_, inner, ..) => {
+                inner.into_iter().for_each(|inner| inner.discard(w));
+            }
         }
     }
 
@@ -164,7 +201,31 @@ impl Fut {
             Self::Block(block) => block.now.as_ref().is_some_and(|now| now.owes(w)),
             Self::Named { inner, .. } | Self::Catch(inner, ..) => inner.owes(w),
             Self::Boundary(boundary) => boundary.owes(w),
-            Self::Timeout(_, inner, ..) => inner.as_ref().is_some_and(|inner| inner.owes(w)),
+            Self::Timeout(_, inner, ..) | Self::Forget(_, inner) | Self::Move(_, inner, ..) => {
+                inner.as_ref().is_some_and(|inner| inner.owes(w))
+            }
+        }
+    }
+
+    /// U1a: the boundaries below of what nobody polls: those of forgotten futures (true), or all (false).
+    pub fn forgotten<'a>(&'a self, only: bool, found: &mut Vec<&'a Boundary>) {
+        match self {
+            Self::Sleep(_) | Self::Join(..) => {}
+            Self::Block(block) => {
+                block.now.iter().for_each(|now| now.forgotten(only, found));
+                for local in &block.locals {
+                    if let Local::Forgotten(fut) = local {
+                        fut.forgotten(false, found);
+                    }
+                }
+            }
+            Self::Named { inner, .. } | Self::Catch(inner, ..) => inner.forgotten(only, found),
+            // What an inner scope polls is its business, if it is polled itself.
+            Self::Boundary(boundary) if !only => found.push(boundary),
+            Self::Boundary(_) => {}
+            Self::Timeout(_, inner, ..) | Self::Forget(_, inner) | Self::Move(_, inner, ..) => {
+                inner.iter().for_each(|inner| inner.forgotten(only, found));
+            }
         }
     }
 }
@@ -188,15 +249,21 @@ impl Block {
                     },
                 },
             };
-            self.now = None;
+            let now = self.now.take().map(|now| *now);
             let n = self.lines[self.at].n;
+            if let Some(Fut::Forget(_, Some(fut))) = now {
+                w.say(&self.place.who, format!("forgotten {n}"));
+                self.locals.push(Local::Forgotten(*fut));
+            }
             if out.is_err() {
                 self.drop_locals(w);
                 return Some(out);
             }
             match self.lines[self.at].step {
                 Step::Sleep(_) => w.say(&self.place.who, format!("slept {n}")),
-                Step::Shield(_) | Step::Timeout(..) => w.say(&self.place.who, format!("behind {n}")),
+                Step::Shield(_) | Step::Timeout(..) | Step::Forget(..) | Step::Move(..) => {
+                    w.say(&self.place.who, format!("behind {n}"))
+                }
                 _ => {}
             }
             self.at += 1;
@@ -204,8 +271,11 @@ impl Block {
     }
 
     fn drop_locals(&mut self, w: &mut World) {
-        for n in std::mem::take(&mut self.locals) {
-            w.say(&self.place.who, format!("guard {n}"));
+        for local in std::mem::take(&mut self.locals) {
+            match local {
+                Local::Guard(n) => w.say(&self.place.who, format!("guard {n}")),
+                Local::Forgotten(fut) => fut.discard(w),
+            }
         }
     }
 
@@ -255,7 +325,7 @@ impl Block {
             }
             Step::Fail => return Ok(Err(Stop::Error(n))),
             Step::Panic => return Ok(Err(Stop::Panic(n))),
-            Step::Guard => self.locals.push(n),
+            Step::Guard => self.locals.push(Local::Guard(n)),
             Step::Scope(options, body) => {
                 let node = w.open(options, under);
                 let what = What::Scope { n, watched: w.program.names(n) };
@@ -347,6 +417,15 @@ impl Block {
                 let body = block(body, None, &place);
                 return Err(Fut::Timeout(w.now + ms, Some(Box::new(body)), n, place.clone()));
             }
+            Step::Forget(ms, body) => {
+                w.wake_at(w.now + ms);
+                return Err(Fut::Forget(w.now + ms, Some(Box::new(block(body, None, &place)))));
+            }
+            Step::Move(ms, body) => {
+                w.wake_at(w.now + ms);
+                let body = Box::new(block(body, None, &place));
+                return Err(Fut::Move(w.now + ms, Some(body), n, place.clone()));
+            }
             Step::Abort(ms, body) => {
                 w.wake_at(w.now + ms);
                 let place = Place { who: format!("d{n}").into(), home: w.tasks.len() };
@@ -355,7 +434,6 @@ impl Block {
                 w.tasks.extend([Some(Task::Detached(body)), Some(Task::Aborter(w.now + ms, task))]);
                 w.changed();
             }
-            step => unreachable!("{step} is not generated"),
         }
         Ok(Ok(()))
     }

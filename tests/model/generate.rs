@@ -185,7 +185,9 @@ impl Maker {
                 arms: vec![self.inside(deep, around), self.inside(deep, around)],
             },
             94..98 if self.features.foreign => match self.chance.below(8) {
-                0..4 => Step::Timeout(self.ms(), self.inside(deep, around)),
+                0..3 => Step::Timeout(self.ms(), self.inside(deep, around)),
+                3 => Step::Forget(self.ms(), self.inside(deep, around)),
+                4..6 => Step::Move(self.ms(), self.inside(deep, around)),
                 _ => Step::Abort(self.ms(), self.inside(deep, around)),
             },
             98 if self.features.guests => match self.scope(around) {

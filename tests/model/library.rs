@@ -163,7 +163,11 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
         return format!("panic {n}");
     }
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    format!("panic: {}", text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("?"))
+    match text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("?") {
+        // Of a race, or a shield (rule D4).
+        text if text.contains("was moved out of the scope") => "panic 0".to_owned(),
+        text => format!("panic: {text}"),
+    }
 }
 
 fn told(ended: &Result<Result<(), Oops>, Box<dyn Any + Send>>) -> String {
@@ -293,7 +297,13 @@ impl Host for Scope<Result<(), Oops>, Supervise> {
 
 /// Locals of a body, which are dropped with it in the order in which they came.
 #[derive(Default)]
-struct Locals(Vec<OnDrop>);
+struct Locals(Vec<Local>);
+
+/// A local; what it is for is its drop.
+enum Local {
+    Guard { _guard: OnDrop },
+    Forgotten { _future: BoxFuture<'static, Result<(), Oops>> },
+}
 
 /// Says so when it is dropped.
 struct OnDrop(Option<(Place, String)>);
@@ -440,7 +450,9 @@ impl Place {
             Step::Fail => return Err(Failed(n).into()),
             // Without the hook, which would print.
             Step::Panic => resume_unwind(Box::new(Panicked(n))),
-            Step::Guard => locals.0.push(OnDrop::new(self, format!("guard {n}"))),
+            Step::Guard => {
+                locals.0.push(Local::Guard { _guard: OnDrop::new(self, format!("guard {n}")) });
+            }
             Step::Scope(options, body) => Box::pin(self.scope(n, options, body)).await?,
             Step::Shield(body) => {
                 let body = self.block(Body::clone(body));
@@ -516,6 +528,30 @@ impl Place {
                 }
                 self.say(format!("behind {n}"));
             }
+            Step::Forget(ms, body) => {
+                let mut future = self.block(Body::clone(body));
+                let ended = timeout(Duration::from_millis(*ms), &mut future).await;
+                match ended {
+                    Ok(ended) => {
+                        drop(future);
+                        ended?;
+                    }
+                    Err(_) => {
+                        self.say(format!("forgotten {n}"));
+                        locals.0.push(Local::Forgotten { _future: future });
+                    }
+                }
+                self.say(format!("behind {n}"));
+            }
+            Step::Move(ms, body) => {
+                let mut future = self.block(Body::clone(body));
+                let ended = timeout(Duration::from_millis(*ms), &mut future).await;
+                match ended {
+                    Ok(ended) => ended?,
+                    Err(_) => Box::pin(self.moved(n, future)).await?,
+                }
+                self.say(format!("behind {n}"));
+            }
             Step::Abort(ms, body) => {
                 let (mut place, body) = (self.clone(), Body::clone(body));
                 place.who = format!("d{n}").into();
@@ -530,8 +566,30 @@ impl Place {
                 });
                 self.world.detached.lock().unwrap().extend([task, aborting]);
             }
-            step => unreachable!("{step} is not generated"),
         }
+        Ok(())
+    }
+
+    /// Goes on with a future in a scope of its own.
+    async fn moved(&self, n: u32, future: BoxFuture<'static, Result<(), Oops>>) -> Result<(), Oops> {
+        let dropped = OnDrop::new(self, format!("drop s{n}"));
+        let mut absorbed = None;
+        let left = self.open_around(n, future, &mut absorbed).await;
+        dropped.disarm();
+        self.left(n, left, absorbed.as_ref())
+    }
+
+    async fn open_around(
+        &self,
+        n: u32,
+        future: BoxFuture<'static, Result<(), Oops>>,
+        absorbed: &mut Option<Cancelled>,
+    ) -> Result<(), Oops> {
+        let left: Result<(), Cancelled> = scope!({
+            self.say(format!("enter s{n}"));
+            future.await?;
+        });
+        *absorbed = left.err();
         Ok(())
     }
 
@@ -550,12 +608,17 @@ impl Place {
         let mut absorbed = None;
         let left = self.open(n, options, body, &mut absorbed).await;
         dropped.disarm();
+        self.left(n, left, absorbed.as_ref())
+    }
+
+    /// Notes how a scope was left.
+    fn left(&self, n: u32, left: Result<(), Oops>, absorbed: Option<&Cancelled>) -> Result<(), Oops> {
         let handle = if self.world.program.names(n) { self.world.scope(n) } else { None };
         let more = match handle.map_or(0, |handle| handle.suppressed().len()) {
             0 => String::new(),
             more => format!(" +{more}"),
         };
-        let text = match (&left, &absorbed) {
+        let text = match (&left, absorbed) {
             (Err(error), _) => told_error(error),
             (_, Some(cancelled)) => told_why(cancelled),
             (Ok(()), None) => "ok".to_owned(),

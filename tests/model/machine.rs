@@ -363,6 +363,9 @@ pub fn hold_failure(w: &mut World, scope: Id, line: u32) {
 }
 
 /// A child has ended, cleanup included (rules D6, F6, T4).
+///
+/// T4 is modelled as the library has it: the scope counts as cancelled for its other children when the child that was
+/// lost has ended. The rule can be read as: when it was delivered to.
 pub fn child_ended(w: &mut World, scope: Id, task: usize, cut: Cut) {
     let of = &mut w.nodes[scope];
     let Some(at) = of.children.iter().position(|child| child.task == task) else { return };

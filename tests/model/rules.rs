@@ -14,6 +14,9 @@ use super::trace::Trace;
 /// A place in [`World::nodes`].
 pub type Id = usize;
 
+/// No node.
+const NOBODY: Id = usize::MAX;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -427,9 +430,7 @@ impl World {
     /// W1: the cancel that is visible here.
     pub fn why(&self, id: Id) -> Why {
         let node = &self.nodes[id];
-        if (node.cancelled || node.stopped)
-            && let Some(why) = node.why
-        {
+        if let Some(why) = node.why.filter(|_| node.cancelled || node.stopped) {
             return why;
         }
         self.outer_why(id)
@@ -441,7 +442,9 @@ impl World {
         if let Some(why) = node.foreign {
             return why;
         }
-        let dropped = Why { cause: Cause::Dropped, root: Cause::Dropped, origin: id };
+        // Here the library has forgotten why: a child was lost to a cancel that a shield hides by now. It does not
+        // recognise what `check()` says then, either (rule W3).
+        let dropped = Why { cause: Cause::Dropped, root: Cause::Dropped, origin: NOBODY };
         let Some(parent) = node.parent else { return dropped };
         let of = &self.nodes[parent];
         let left = node.kind == Kind::Guest && of.left;
@@ -450,7 +453,7 @@ impl World {
         if self.has_cause(parent) && !(left && ended_well) {
             Why { cause: Cause::Parent, ..self.why(parent) }
         } else if left {
-            Why { cause: Cause::Closed, root: Cause::Closed, ..dropped }
+            Why { cause: Cause::Closed, root: Cause::Closed, origin: id }
         } else {
             dropped
         }

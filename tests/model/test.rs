@@ -4,7 +4,7 @@ use scope_tests::model::check::{difference, shrink};
 use scope_tests::model::generate::{Features, generate};
 use scope_tests::model::rules::Broken;
 
-const PROGRAMS: u64 = 40_000;
+const PROGRAMS: u64 = 20_000;
 
 #[test]
 fn random_programs_do_on_the_library_what_the_rules_say() {
