@@ -266,14 +266,14 @@ pub struct Seat {
     at: u32,
     /// How many calls the scope had made when this child last looked.
     heard: Cell<u32>,
-    /// Whether the list has its waker. It is a task's, which never changes.
-    registered: Cell<bool>,
+    /// The round in which its waker was put into the list, where it stays until the next one. It is a task's, which
+    /// never changes.
+    round: Cell<Option<u32>>,
 }
 
 impl Seat {
     pub(crate) fn new(scope: Arc<Node>, key: ChildKey, heard: u32) -> Self {
-        let at = u32::try_from(key.at).expect("a scope has fewer than 2^32 children at a time");
-        Self { scope, at, heard: Cell::new(heard), registered: Cell::new(false) }
+        Self { scope, at: key.at, heard: Cell::new(heard), round: Cell::new(None) }
     }
 
     pub(crate) fn scope(&self) -> &Arc<Node> {
@@ -296,17 +296,20 @@ impl Seat {
         self.scope.known_node_of(self.at())
     }
 
-    /// Stores the waker, so that whatever changes leads to another poll. Gives back the node that others made.
-    fn register(&self, waker: &Waker) -> Option<Arc<Node>> {
-        if self.registered.replace(true) {
-            return if self.was_called() { self.node() } else { None };
+    /// Stores the waker, so that whatever changes leads to another poll; `None` if it is there. Else gives back the node
+    /// that others made.
+    fn register(&self, waker: &Waker) -> Option<Option<Arc<Node>>> {
+        if self.round.get() == Some(self.scope.rounds()) && !self.was_called() {
+            return None;
         }
-        let Registered { node, changed } = self.scope.register_child(self.at(), waker);
+        self.heard.set(self.scope.calls());
+        let Registered { node, changed, round } = self.scope.register_child(self.at(), waker);
+        self.round.set(Some(round));
         if changed {
             // A scope inside may have looked before it changed (rule L5).
             waker.wake_by_ref();
         }
-        node
+        Some(node)
     }
 }
 
@@ -809,10 +812,15 @@ impl<'a> Stack<'a> {
 
     /// The same for a child task without a node: its waker goes into the list of its scope.
     fn pause_seated(&self, seat: &'a Seat, waker: &Waker, look: &mut Look) -> Pause<'a> {
-        self.take_node(seat.register(waker));
+        // One that was woken by the cancel that ends it need not register again.
+        if self.frame.has(INNER_UNWOUND) || seat.scope.sees_hard_cancel(look) {
+            return Pause::Deliver;
+        }
+        let Some(news) = seat.register(waker) else { return Pause::Kept(Moment::NEVER) };
+        self.take_node(news);
         match self.frame.node() {
             Some(node) => Pause::Shared(node),
-            None if self.frame.has(INNER_UNWOUND) || seat.scope.sees_hard_cancel(look) => Pause::Deliver,
+            None if seat.scope.sees_hard_cancel(look) => Pause::Deliver,
             // The end of a grace needs a timer (rule G1).
             None if !seat.scope.visible_soft_end().is_never() => Pause::Shared(self.node()),
             None => Pause::Kept(Moment::NEVER),

@@ -133,7 +133,7 @@ pub(crate) fn adopt_from(node: &Arc<Node>, by: Option<&Arc<Node>>) {
             if scope.site().kind() != Kind::Cleanup {
                 key = scope
                     .add_child(node.site(), Some(Arc::clone(node)), Role::Adopted, Home::Runtime)
-                    .map(|admitted| admitted.key.at);
+                    .map(|admitted| admitted.key.at());
             }
             if key.is_some() {
                 adopter = Some(scope);

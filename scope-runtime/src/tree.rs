@@ -107,6 +107,8 @@ pub struct Node {
     seen: AtomicU32,
     /// How often somebody gave a node to a child, which has to look then.
     calls: AtomicU32,
+    /// How often the wakers of children without a node were taken to wake them.
+    rounds: AtomicU32,
     runtime: Option<Handle>,
     state: Mutex<State>,
 }
@@ -211,6 +213,7 @@ impl Node {
             pass: AtomicU32::new(0),
             seen: AtomicU32::new(0),
             calls: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
             runtime,
             state: Mutex::new(state),
         }
@@ -436,16 +439,7 @@ impl Node {
         todo.extend(
             state.inner.iter().map(|(_, inner)| &inner.node).filter(|node| !node.has(SHIELD)).cloned(),
         );
-        for (_, child) in &mut state.children {
-            match &child.node {
-                Some(node) if node.has(SHIELD) => {}
-                Some(node) => todo.push(Arc::clone(node)),
-                None => match &child.waker {
-                    Some(waker) => look.wake_later(waker.clone()),
-                    None => child.changed = true,
-                },
-            }
-        }
+        state.wake_children(&self.rounds, look, todo);
     }
 }
 

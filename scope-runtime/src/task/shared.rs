@@ -134,7 +134,7 @@ impl<T> Ending<T> {
     pub(crate) fn end(&mut self, result: Result<T, Cancelled>, untaken: Option<Untaken>, end: ChildEnd) {
         let Some(key) = self.key.take() else { return };
         self.shared.finish(result, untaken);
-        self.scope.child_ended(key.at, end);
+        self.scope.child_ended(key.at(), end);
     }
 }
 
@@ -199,7 +199,7 @@ pub(crate) fn enlist<T>(
 impl<T> Ending<T> {
     /// Its place among the children of its scope.
     pub(crate) fn key(&self) -> usize {
-        self.key.expect("a child has a place in its scope until it ends").at
+        self.key.expect("a child has a place in its scope until it ends").at()
     }
 }
 

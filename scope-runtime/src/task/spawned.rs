@@ -250,7 +250,7 @@ where
         if waits {
             let turn = Arc::new(Turn::default());
             start = Some(Box::new(Start::Wait { turn: Arc::clone(&turn), look: skip_if_cancelled }));
-            scope.wait_for_turn(key.at, node, Box::new(turn));
+            scope.wait_for_turn(key.at(), node, Box::new(turn));
         } else if skip_if_cancelled && let go @ Go::Never(_) = node.look_before_start(&mut Look::new()) {
             start = Some(Box::new(go.into()));
         }

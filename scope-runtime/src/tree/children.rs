@@ -3,11 +3,11 @@
 //! A child task gets a node only when somebody needs it: a scope, a cleanup or a handle inside of it, or a call from
 //! outside that is for this child alone. Until then its waker stands in the list of its scope.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
-use super::{CLOSED, Look, Node, NodeInit, Origin, State};
+use super::{CLOSED, Look, Node, NodeInit, Origin, SHIELD, State};
 use crate::cause::Cause;
 use crate::site::Site;
 use crate::task::Home;
@@ -20,7 +20,7 @@ pub(super) struct Child {
     pub(super) waker: Option<Waker>,
     site: &'static Site,
     /// Tells it from others that had its place before.
-    id: u64,
+    id: u32,
     role: Role,
     /// Whether the boundary itself polls it.
     pub(super) home: Home,
@@ -60,8 +60,14 @@ impl Role {
 /// A place in a scope's list of children.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChildKey {
-    pub(crate) at: usize,
-    id: u64,
+    pub(crate) at: u32,
+    id: u32,
+}
+
+impl ChildKey {
+    pub(crate) fn at(self) -> usize {
+        self.at as usize
+    }
 }
 
 /// See [`Node::add_child`].
@@ -75,6 +81,7 @@ pub(crate) struct Admitted {
 pub(crate) struct Registered {
     pub(crate) node: Option<Arc<Node>>,
     pub(crate) changed: bool,
+    pub(crate) round: u32,
 }
 
 /// How a child task came to its end, as its scope needs to know it.
@@ -126,8 +133,33 @@ impl State {
         self.foreground -= left.count();
     }
 
+    /// Wakes the children that have no node, and notes the others.
+    ///
+    /// A waker is taken, not cloned: most that are woken so have come to their end. The others see by `rounds` that they
+    /// have to register again.
+    pub(super) fn wake_children(&mut self, rounds: &AtomicU32, look: &mut Look, todo: &mut Vec<Arc<Node>>) {
+        let mut taken = false;
+        look.expect(self.children.len());
+        for (_, child) in &mut self.children {
+            match &child.node {
+                Some(node) if node.has(SHIELD) => {}
+                Some(node) => todo.push(Arc::clone(node)),
+                None => match child.waker.take() {
+                    Some(waker) => {
+                        taken = true;
+                        look.wake_later(waker);
+                    }
+                    None => child.changed = true,
+                },
+            }
+        }
+        if taken {
+            rounds.fetch_add(1, Ordering::Release);
+        }
+    }
+
     fn child(&mut self, key: ChildKey) -> Option<&mut Child> {
-        self.children.get_mut(key.at).filter(|child| child.id == key.id)
+        self.children.get_mut(key.at()).filter(|child| child.id == key.id)
     }
 }
 
@@ -162,7 +194,8 @@ impl Node {
         if self.has(CLOSED) {
             return None;
         }
-        let id = state.next_order();
+        // That of one 2^32 children earlier in the same place is nobody's any more, as good as certainly.
+        let id = state.next_order() as u32;
         let limit = state.limit.as_mut().filter(|_| role.is_limited());
         let holds_slot = limit.map(|limit| limit.take_slot());
         let child = Child {
@@ -184,8 +217,8 @@ impl Node {
         } else {
             state.foreground += 1;
         }
-        let key = ChildKey { at: state.children.insert(child), id };
-        Some(Admitted { key, waits: holds_slot == Some(false) })
+        let at = u32::try_from(state.children.insert(child)).expect("fewer than 2^32 children at a time");
+        Some(Admitted { key: ChildKey { at, id }, waits: holds_slot == Some(false) })
     }
 
     // --- how they are reached ------------------------------------------------------------------------------------
@@ -193,6 +226,11 @@ impl Node {
     /// How often somebody gave a node to a child of this scope.
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Ordering::Acquire)
+    }
+
+    /// How often those without a node were woken.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.load(Ordering::Acquire)
     }
 
     /// The node of a child, if somebody made one; for the child itself.
@@ -212,7 +250,8 @@ impl Node {
         let mut state = self.lock();
         let child = state.children.get_mut(at).expect("a child has a place in its scope until it ends");
         let old = if child.node.is_none() { child.waker.replace(waker.clone()) } else { None };
-        let registered = Registered { node: child.node.clone(), changed: child.changed };
+        let changed = std::mem::take(&mut child.changed);
+        let registered = Registered { node: child.node.clone(), changed, round: self.rounds() };
         drop(state);
         drop(old);
         registered

@@ -30,6 +30,11 @@ impl Look {
         *self.now.get_or_insert_with(Moment::now)
     }
 
+    /// There may be this many to wake.
+    pub(super) fn expect(&mut self, more: usize) {
+        self.later.reserve(more);
+    }
+
     pub(crate) fn wake_later(&mut self, waker: Waker) {
         self.later.push(Later::Wake(waker));
     }
