@@ -120,7 +120,7 @@ struct Walk<'a> {
     in_child: Option<Start>,
     /// Whether this code is the argument of a macro that may mean something else by it.
     in_macro: bool,
-    /// Whether the next macro is a statement, whose value nobody can have.
+    /// Whether the next macro is a `spawn!` that is a statement: nobody can have its value.
     unheld: bool,
     /// How many closures and async blocks are around.
     walls: usize,
@@ -260,9 +260,9 @@ impl VisitMut for Walk<'_> {
     }
 
     fn visit_stmt_macro_mut(&mut self, statement: &mut syn::StmtMacro) {
-        self.unheld = statement.semi_token.is_some();
+        let is_spawn = statement.mac.path.segments.last().is_some_and(|segment| segment.ident == "spawn");
+        self.unheld = is_spawn && statement.semi_token.is_some();
         self.visit_macro_mut(&mut statement.mac);
-        self.unheld = false;
     }
 
     fn visit_macro_mut(&mut self, mac: &mut Macro) {
