@@ -379,7 +379,8 @@ impl ScopeHandle {
     /// use tokio::time::Instant;
     ///
     /// let start = Instant::now();
-    /// let seen = scope!(timeout = 10s, { scope!(timeout = 60s, |s| { s.deadline() }).unwrap() });
+    /// let limit = Duration::from_secs(10);
+    /// let seen = scope!(timeout = limit, { scope!(timeout = 60s, |s| { s.deadline() }).unwrap() });
     /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(60)));
     /// # }
     /// ```
@@ -401,7 +402,8 @@ impl ScopeHandle {
     /// use tokio::time::Instant;
     ///
     /// let start = Instant::now();
-    /// let seen = scope!(timeout = 10s, {
+    /// let limit = Duration::from_secs(10);
+    /// let seen = scope!(timeout = limit, {
     ///     scope!(timeout = 60s, |s| { s.effective_deadline() }).unwrap()
     /// });
     /// assert_eq!(seen.unwrap(), Some(start + Duration::from_secs(10)));
