@@ -145,7 +145,7 @@ impl Setting {
 /// A length of time.
 pub(crate) enum Delay {
     Literal(Duration),
-    Computed(Expr),
+    Computed(Box<Expr>),
 }
 
 /// What a cancelled scope evaluates instead: `fallback = |cancelled| value`, or without the pattern.
@@ -188,6 +188,11 @@ impl Block {
     /// Whether the enclosing function's return type plays a part.
     pub(crate) fn may_return(&self) -> bool {
         self.has_children() || self.body.facts.exits != Exits::Never
+    }
+
+    /// Whether it has the value `Result<T, Cancelled>`.
+    pub(crate) fn is_result(&self) -> bool {
+        matches!(self.form, Form::Scope { fallback: None, .. })
     }
 
     /// The expressions that are evaluated in the code around the block, not in its body.

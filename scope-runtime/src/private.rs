@@ -464,6 +464,20 @@ pub fn settle<R>(left: Left<R>) -> Settled<R> {
     settle_with(left, no_children)
 }
 
+/// Settles a block that nothing leaves but its value, which is in the slot.
+///
+/// # Errors
+///
+/// The scope absorbed a cancel.
+#[inline]
+pub fn settle_value<T>(left: Left<Infallible>, slot: Option<T>) -> Result<T, Cancelled> {
+    match settle(left) {
+        Settled::Finished => Ok(value(slot)),
+        Settled::Returned(never) | Settled::Failed(never) => match never {},
+        Settled::Cancelled(cancelled) => Err(cancelled),
+    }
+}
+
 /// Settles a function. Where the body ended with an error that tells of the scope's own cancel, that error is the
 /// value, with the context that it gathered (rule W3).
 ///

@@ -193,7 +193,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     });
     let (literal, name) = match name {
         Some(Name::Literal(text)) => (text, None),
-        Some(Name::Computed(expr)) => (String::new(), Some(expr)),
+        Some(Name::Computed(expr)) => (String::new(), Some(*expr)),
         None => (String::new(), None),
     };
     let child = Child {

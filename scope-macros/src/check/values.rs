@@ -59,7 +59,7 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::Token => values.settings.extend(computed(key, option, diagnostics).map(Setting::Token)),
             Key::Name => match name(option, diagnostics) {
                 Some(Name::Literal(text)) => values.name = Some(text),
-                Some(Name::Computed(expr)) => values.settings.push(Setting::Name(expr)),
+                Some(Name::Computed(expr)) => values.settings.push(Setting::Name(*expr)),
                 None => {}
             },
             Key::Fallback => values.fallback = Some(Box::new(fallback(option, diagnostics))),
@@ -134,7 +134,7 @@ fn delay(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<D
             diagnostics.at(minus.span, "a duration can't be negative; remove the `-`");
             return None;
         }
-        _ => return Some(Delay::Computed(value)),
+        _ => return Some(Delay::Computed(Box::new(value))),
     };
     match duration::parse(&text) {
         Ok(duration) => Some(Delay::Literal(duration)),
@@ -217,7 +217,7 @@ fn limit(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
 
 pub(super) enum Name {
     Literal(String),
-    Computed(Expr),
+    Computed(Box<Expr>),
 }
 
 pub(super) fn name(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Name> {
@@ -230,7 +230,7 @@ pub(super) fn name(option: RawOption, diagnostics: &mut Diagnostics) -> Option<N
             diagnostics.at(literal.span(), format!("`{written}` is no name; write `name = \"{quoted}\"`"));
             None
         }
-        _ => Some(Name::Computed(value)),
+        _ => Some(Name::Computed(Box::new(value))),
     }
 }
 

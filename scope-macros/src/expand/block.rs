@@ -78,6 +78,21 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
             parts::lending(threads.as_ref(), body, boundary, rt)
         }
     };
+    let is_plain = !block.may_return() && !has_jumps && block.is_result();
+    let left = if is_plain {
+        // Without the name, what is expected of the block would be expected of our call's arguments.
+        quote_spanned!(at=> let __left = #rt::settle_value(#boundary, #value); __left)
+    } else {
+        quote_spanned! {at=>
+            #[allow(clippy::diverging_sub_expression)]
+            let __left = match #settle(#boundary) {
+                #rt::Settled::Finished => #finished,
+                #returned
+                #rt::Settled::Cancelled(#cancelled) => #on_cancel,
+            };
+            __left
+        }
+    };
     let run = quote_spanned! {at=>
         #new_ret
         #new_scope
@@ -85,13 +100,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
         #new_jump
         let __options = #options;
         #body
-        #[allow(clippy::diverging_sub_expression)]
-        let __left = match #settle(#boundary) {
-            #rt::Settled::Finished => #finished,
-            #returned
-            #rt::Settled::Cancelled(#cancelled) => #on_cancel,
-        };
-        __left
+        #left
     };
     // Where the value is the body's own, the type that is expected of the block is that of the body, as in any
     // block: the branch that comes first carries it there, so that coercions work, and a mismatch is blamed on the

@@ -45,7 +45,7 @@ fn delay(name: &str, length: &Delay, rt: &TokenStream) -> TokenStream {
             let length = quote_spanned!(Span::mixed_site()=> #rt::Duration::new(#seconds, #nanos));
             method(name, &length, Span::mixed_site())
         }
-        Delay::Computed(length) => method(name, length, length.span()),
+        Delay::Computed(length) => method(name, &**length, length.span()),
     }
 }
 

@@ -131,7 +131,6 @@ fn spawns_are_told_their_scope() {
     );
     assert_eq!(walk("spawn!(f());").code, "spawn ! (@ unheld (__scope0) f ()) ;");
     assert_eq!(walk("assert!(spawn!(a));").code, "assert ! (spawn ! (@ scope (__scope0) a)) ;");
-    assert_eq!(walk("spawn!(a).await;").code, "spawn ! (@ scope (__scope0) a) . await ;");
     assert_eq!(walk("let _ = spawn!(a);").code, "let _ = spawn ! (@ scope (__scope0) a) ;");
     assert_eq!(walk("vec![spawn!(a)]").code, "vec ! [spawn ! (@ scope (__scope0) a)]");
     assert_eq!(walk("|| async { spawn!(a) }").code, "| | async { spawn ! (@ scope (__scope0) a) }");

@@ -177,8 +177,60 @@ fn messages(tokens: TokenStream, found: &mut Vec<String>) {
     }
 }
 
+/// Where the `compile_error!`s in an expansion point.
+fn places(tokens: TokenStream, found: &mut Vec<Span>) {
+    let trees: Vec<TokenTree> = tokens.into_iter().collect();
+    for (index, tree) in trees.iter().enumerate() {
+        if let (TokenTree::Ident(name), Some(TokenTree::Group(input))) = (tree, trees.get(index + 2))
+            && name == "compile_error"
+        {
+            // The compiler underlines from the first token to the last.
+            found.extend([name.span(), input.span()]);
+        } else if let TokenTree::Group(group) = tree {
+            places(group.stream(), found);
+        }
+    }
+}
+
+/// The same read as text, which gives each token its place. Invisible groups and lone quotes are no text.
+fn placed(input: &TokenStream) -> Option<(TokenStream, String)> {
+    let has_invisible = |tree: TokenTree| match tree {
+        TokenTree::Group(group) => is_invisible(&group),
+        _ => false,
+    };
+    if input.clone().into_iter().any(has_invisible) {
+        return None;
+    }
+    let text = input.to_string();
+    Some((text.parse().ok()?, text))
+}
+
+fn is_invisible(group: &Group) -> bool {
+    let inside = |tree| matches!(tree, TokenTree::Group(group) if is_invisible(&group));
+    group.delimiter() == Delimiter::None || group.stream().into_iter().any(inside)
+}
+
+/// Whether errors point into this code, or at the whole macro.
+fn point_inside(expansion: TokenStream, input: &TokenStream, text: &str) -> Result<(), String> {
+    let Some(file) = input.clone().into_iter().next().map(|tree| tree.span().file()) else { return Ok(()) };
+    let mut found = Vec::new();
+    places(expansion, &mut found);
+    let whole = Span::call_site();
+    let is_inside = |span: &Span| {
+        let (file_there, range) = (span.file(), span.byte_range());
+        file_there == file && range.end <= text.len()
+            || file_there == whole.file() && range == whole.byte_range()
+    };
+    match found.iter().find(|span| !is_inside(span)) {
+        Some(stray) => Err(format!("an error points out of the input, to {:?}", stray.byte_range())),
+        None => Ok(()),
+    }
+}
+
 /// Says what is wrong with an expansion, if anything is.
 fn judge(called: Called, input: &TokenStream) -> Result<(), String> {
+    let placed = placed(input);
+    let input = placed.as_ref().map_or(input, |(input, _)| input);
     let expansion =
         panic::catch_unwind(|| expand(called, input.clone())).map_err(|_| "it panics".to_owned())?;
     let mut told = Vec::new();
@@ -186,10 +238,12 @@ fn judge(called: Called, input: &TokenStream) -> Result<(), String> {
     if told.iter().any(|message| message.trim_matches('"').trim().is_empty()) {
         return Err("an error without a message".to_owned());
     }
-    if !told.is_empty() {
-        return Ok(());
+    match &placed {
+        Some((input, text)) if !told.is_empty() => point_inside(expansion, input, text),
+        _ if !told.is_empty() => Ok(()),
+        _ => parses(called, expansion.clone())
+            .map_err(|error| format!("no Rust, and no error: {error}\n{expansion}")),
     }
-    parses(called, expansion.clone()).map_err(|error| format!("no Rust, and no error: {error}\n{expansion}"))
 }
 
 /// Judges that many inputs of one macro.
