@@ -10,15 +10,16 @@ use pin_project_lite::pin_project;
 
 use crate::cause::Cause;
 use crate::context::{self, with_stack};
-use crate::failure::Failure;
+use crate::failure::{Failure, Payload};
+use crate::hosted::{And, Hosted};
 
 /// What is watched beside a body.
 pub trait Watch {
-    /// The body with it.
-    type Body<B: Future>: Future<Output = B::Output>;
+    /// As the boundary has it.
+    type Hosted<R>: Hosted<R>;
 
-    /// Puts it beside a body.
-    fn beside<B: Future>(self, body: B) -> Self::Body<B>;
+    /// Hands it to the boundary.
+    fn hosted<R>(self) -> Self::Hosted<R>;
 }
 
 /// Nothing is watched.
@@ -26,11 +27,9 @@ pub trait Watch {
 pub struct NoWatch;
 
 impl Watch for NoWatch {
-    type Body<B: Future> = B;
+    type Hosted<R> = ();
 
-    fn beside<B: Future>(self, body: B) -> B {
-        body
-    }
+    fn hosted<R>(self) {}
 }
 
 /// A future that cancels the scope with its output, beside what is watched already.
@@ -41,10 +40,10 @@ pub struct Also<W, F> {
 }
 
 impl<W: Watch, F: Future<Output = Cause>> Watch for Also<W, F> {
-    type Body<B: Future> = Watched<W::Body<B>, F>;
+    type Hosted<R> = And<Watched<F>, W::Hosted<R>>;
 
-    fn beside<B: Future>(self, body: B) -> Self::Body<B> {
-        Watched { watched: Some(self.future), body: self.others.beside(body) }
+    fn hosted<R>(self) -> Self::Hosted<R> {
+        And::new(Watched::new(self.future), self.others.hosted())
     }
 }
 
@@ -69,33 +68,58 @@ fn act_on(watched: thread::Result<Poll<Cause>>, dropped: thread::Result<()>) {
 }
 
 pin_project! {
-    /// A body with something that is watched.
+    /// A future that is watched, until it is over, or nobody watches any more.
     #[derive(Debug)]
-    pub struct Watched<B, F> {
-        // Dropped before the body.
+    pub struct Watched<F> {
         #[pin]
-        watched: Option<F>,
-        #[pin]
-        body: B,
+        future: Option<F>,
     }
 }
 
-impl<B: Future, F: Future<Output = Cause>> Future for Watched<B, F> {
-    type Output = B::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<B::Output> {
-        let mut this = self.project();
-        let polled = this.body.poll(cx);
-        if polled.is_pending()
-            && let Some(future) = this.watched.as_mut().as_pin_mut()
-            && with_stack(|stack| stack.goes_on()) == Some(true)
-        {
-            let watched = catch_unwind(AssertUnwindSafe(|| context::outside(|| future.poll(cx))));
-            if !matches!(watched, Ok(Poll::Pending)) {
-                let dropped = catch_unwind(AssertUnwindSafe(|| context::outside(|| this.watched.set(None))));
-                act_on(watched, dropped);
-            }
-        }
-        polled
+impl<F> Watched<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Some(future) }
     }
+}
+
+impl<R, F: Future<Output = Cause>> Hosted<R> for Watched<F> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) {}
+
+    fn watch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return false };
+        if with_stack(|stack| stack.goes_on()) != Some(true) {
+            return false;
+        }
+        let watched = catch_unwind(AssertUnwindSafe(|| context::outside(|| future.poll(cx))));
+        if matches!(watched, Ok(Poll::Pending)) {
+            return false;
+        }
+        act_on(watched, stop(this.future));
+        true
+    }
+
+    fn stop_watching(self: Pin<&mut Self>) -> Result<(), Payload> {
+        stop(self.project().future)
+    }
+
+    fn stop_watching_unless(self: Pin<&mut Self>, children: &dyn Fn() -> bool) -> Result<(), Payload> {
+        if children() { Ok(()) } else { stop(self.project().future) }
+    }
+
+    fn take_failure(self: Pin<&mut Self>) -> Option<R> {
+        None
+    }
+
+    fn drop_in_place(self: Pin<&mut Self>) -> Result<(), Payload> {
+        stop(self.project().future)
+    }
+}
+
+/// Drops it as it was polled: in the parent's context.
+fn stop<F>(mut future: Pin<&mut Option<F>>) -> Result<(), Payload> {
+    if future.is_none() {
+        return Ok(());
+    }
+    catch_unwind(AssertUnwindSafe(|| context::outside(|| future.set(None))))
 }

@@ -137,14 +137,17 @@ pin_project! {
 #[inline(never)]
 fn drop_from_outside<B, R, H: Hosted<R>>(
     mut stage: Pin<&mut Stage<B, R>>,
-    hosted: Pin<&mut H>,
+    mut hosted: Pin<&mut H>,
     frame: &Frame,
     seat: Option<&Seat>,
 ) {
-    let mut dropped = Ok(());
-    if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
-        dropped = context::enter_for_drop(frame, seat, || drop_body(stage.as_mut()));
-    }
+    let mut dropped = context::enter_for_drop(frame, seat, || {
+        let stopped = hosted.as_mut().stop_watching();
+        match stage.as_mut().project() {
+            StageProj::Body { .. } => stopped.and(drop_body(stage.as_mut())),
+            _ => stopped,
+        }
+    });
     // They leave their work to the scope, which is then adopted with it.
     dropped = dropped.and(hosted.drop_in_place());
     if let Some(node) = frame.node() {
@@ -232,7 +235,7 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, P: Base> Block<B, 
                 let softly = !node.sees_hard_cancel(&mut look);
                 node.delivered(foreign, softly, &mut look);
             }
-            let left = end_body(stack, this.stage, End::Cut, *this.classify);
+            let left = end_body(stack, this.stage, this.hosted, End::Cut, *this.classify);
             debug_assert!(left.is_none(), "a body that was cut has an end to come");
         });
     }
@@ -265,13 +268,17 @@ enum Verdict {
     Deliver,
 }
 
+/// How the body ended, and whether what was watched beside it could be dropped.
+type Ended<R> = (End<R>, Result<(), Payload>);
+
 /// Polls the body; at its end it is dropped in the same go. `None` if it is pending.
 #[inline]
-fn poll_body<B: Future>(
+fn poll_body<B: Future, H: Hosted<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
+    hosted: Pin<&mut H>,
     cx: &mut Context<'_>,
-) -> Option<End<B::Output>> {
+) -> Option<Ended<B::Output>> {
     let StageProj::Body { body } = stage.as_mut().project() else { return None };
     let end = match body.poll(cx) {
         Poll::Ready(value) => End::Returned(value),
@@ -279,8 +286,11 @@ fn poll_body<B: Future>(
         Poll::Pending => return None,
     };
     stack.begin_drop();
+    // While children are left, what is watched may still cancel them (rule B3).
+    let stopped =
+        hosted.stop_watching_unless(&|| stack.frame().node().is_some_and(|node| node.has_children()));
     stage.set(Stage::Left);
-    Some(end)
+    Some((end, stopped))
 }
 
 /// Polls what is in the stage, with the frame on the stack.
@@ -302,16 +312,19 @@ fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, W: Watc
         // before anybody looks for the cancel, as it would if they were tasks (rule D2).
         hosted.as_mut().poll(cx);
         let left = loop {
-            break match catch_unwind(AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), cx))) {
-                Ok(Some(end)) => settle_body(stack, stage.as_mut(), end, Ok(()), classify),
-                Err(payload) => end_body(stack, stage.as_mut(), End::Panicked(payload), classify),
-                Ok(None) => match suspended(stack, timer.as_mut(), cx) {
+            let polled = AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), hosted.as_mut(), cx));
+            break match catch_unwind(polled) {
+                Ok(Some((end, stopped))) => settle_body(stack, stage.as_mut(), end, stopped, classify),
+                Err(payload) => {
+                    end_body(stack, stage.as_mut(), hosted.as_mut(), End::Panicked(payload), classify)
+                }
+                Ok(None) => match suspended(stack, hosted.as_mut(), timer.as_mut(), cx) {
                     Verdict::Keep if hosted.has_new() => {
                         hosted.as_mut().poll(cx);
                         continue;
                     }
                     Verdict::Keep => return Poll::Pending,
-                    Verdict::Deliver => end_body(stack, stage.as_mut(), End::Cut, classify),
+                    Verdict::Deliver => end_body(stack, stage.as_mut(), hosted.as_mut(), End::Cut, classify),
                 },
             };
         };
@@ -349,6 +362,9 @@ fn poll_end<B, R, H: Hosted<R>, W: Watch>(
                         return Poll::Ready(Left::Cancelled { error, own: false });
                     }
                     if !orphaned && poll_ending(node, Driver::Boundary, cx).is_pending() {
+                        if hosted.as_mut().watch(cx) {
+                            continue;
+                        }
                         let mut look = Look::new();
                         let deadline = stack.needs_timer(&mut look);
                         drop(look);
@@ -358,6 +374,11 @@ fn poll_end<B, R, H: Hosted<R>, W: Watch>(
                         stack.frame().watched();
                         return Poll::Pending;
                     }
+                }
+                if let Err(payload) = hosted.as_mut().stop_watching()
+                    && let Some(node) = stack.frame().node()
+                {
+                    node.fail(Failure::panic(node.name(), payload));
                 }
                 let end = end.take().expect("it is taken once");
                 return leave(stack, stage, hosted, end, cx.waker());
@@ -419,7 +440,13 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
 
 /// The body is pending: looks whether it stays.
 #[inline]
-fn suspended<W: Watch>(stack: &Stack<'_>, timer: Pin<&mut W>, cx: &mut Context<'_>) -> Verdict {
+fn suspended<R, H: Hosted<R>, W: Watch>(
+    stack: &Stack<'_>,
+    hosted: Pin<&mut H>,
+    timer: Pin<&mut W>,
+    cx: &mut Context<'_>,
+) -> Verdict {
+    hosted.watch(cx);
     let mut look = Look::new();
     match stack.pause(cx.waker(), &mut look) {
         Pause::Shared(node) => return suspended_with_node(stack, node, timer, cx),
@@ -487,15 +514,17 @@ pub(crate) fn take_note(stack: &Stack<'_>, foreign: bool, softly: bool, look: &m
 }
 
 /// Drops the body and begins the unwinding.
-fn end_body<B: Future, C: Classify<B::Output>>(
+fn end_body<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
+    hosted: Pin<&mut H>,
     end: End<B::Output>,
     classify: C,
 ) -> Option<Left<B::Output>> {
     stack.begin_drop();
+    let stopped = hosted.stop_watching();
     let dropped = drop_body(stage.as_mut());
-    settle_body(stack, stage, end, dropped, classify)
+    settle_body(stack, stage, end, stopped.and(dropped), classify)
 }
 
 /// The body is gone. A scope without a node has nothing to wait for: it is left at once, unless it was cut.

@@ -1,4 +1,4 @@
-//! Children that live in the host task: their boundary polls them itself.
+//! What lives in the host task beside the body, and is polled by the boundary itself: children, and what it watches.
 //!
 //! A boundary has them as one value of a type of its own, a list of pairs that ends with `()`: so the future around
 //! stays `Send` exactly when they are, they may borrow, and a boundary without them carries nothing.
@@ -10,14 +10,30 @@ use pin_project_lite::pin_project;
 
 use crate::failure::Payload;
 
-/// The children that a boundary polls; `R` is what its body ends with.
+/// What a boundary polls beside its body; `R` is what that ends with.
 pub trait Hosted<R> {
-    /// Polls them, new ones included (rule D1).
+    /// Polls the children, new ones included (rule D1).
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>);
 
     /// Whether one was started that was not polled yet.
     fn has_new(&self) -> bool {
         false
+    }
+
+    /// Polls what is watched beside the body, after it (rule B3); true if that is over.
+    fn watch(self: Pin<&mut Self>, _: &mut Context<'_>) -> bool {
+        false
+    }
+
+    /// Drops what is watched.
+    fn stop_watching(self: Pin<&mut Self>) -> Result<(), Payload> {
+        Ok(())
+    }
+
+    /// The same at the end of the body, unless children are left.
+    fn stop_watching_unless(self: Pin<&mut Self>, children: &dyn Fn() -> bool) -> Result<(), Payload> {
+        let _ = children;
+        Ok(())
     }
 
     /// The error of the one that failed first, as the body would have returned it.
@@ -70,6 +86,25 @@ impl<R, A: Hosted<R>, B: Hosted<R>> Hosted<R> for And<A, B> {
 
     fn has_new(&self) -> bool {
         self.first.has_new() || self.rest.has_new()
+    }
+
+    fn watch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        // What was written first is polled first: it is the last of the list.
+        let over = this.rest.watch(cx);
+        this.first.watch(cx) || over
+    }
+
+    fn stop_watching(self: Pin<&mut Self>) -> Result<(), Payload> {
+        let this = self.project();
+        let stopped = this.first.stop_watching();
+        stopped.and(this.rest.stop_watching())
+    }
+
+    fn stop_watching_unless(self: Pin<&mut Self>, children: &dyn Fn() -> bool) -> Result<(), Payload> {
+        let this = self.project();
+        let stopped = this.first.stop_watching_unless(children);
+        stopped.and(this.rest.stop_watching_unless(children))
     }
 
     fn take_failure(self: Pin<&mut Self>) -> Option<R> {

@@ -24,7 +24,7 @@ use crate::context::{Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
 use crate::fork::ForkOutput;
-use crate::hosted::Hosted;
+use crate::hosted::{And, Hosted};
 use crate::link::IntoLinks;
 use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
 use crate::signal::{self, Signal};
@@ -297,7 +297,11 @@ fn no_runtime(scope: &str) -> ! {
 /// The boundary around a body.
 #[inline]
 #[track_caller]
-pub fn block<B, C, S, W>(options: Options<'_, S, W>, body: B, classify: C) -> Block<W::Body<B>, C>
+pub fn block<B, C, S, W>(
+    options: Options<'_, S, W>,
+    body: B,
+    classify: C,
+) -> Block<B, C, W::Hosted<B::Output>>
 where
     B: Future,
     C: Classify<B::Output>,
@@ -305,8 +309,11 @@ where
 {
     options.require_runtime();
     let (frame, watch) = options.into_frame();
-    Block::new(frame, watch.beside(body), classify)
+    Block::hosting(frame, body, classify, watch.hosted())
 }
+
+/// What is watched, and the forks.
+type Beside<W, H, R> = And<<W as Watch>::Hosted<R>, H>;
 
 /// The boundary around a body that forks.
 #[track_caller]
@@ -315,7 +322,7 @@ pub fn block_with_forks<B, C, S, W, H>(
     body: B,
     classify: C,
     forks: H,
-) -> Block<W::Body<B>, C, H>
+) -> Block<B, C, Beside<W, H, B::Output>>
 where
     B: Future,
     C: Classify<B::Output>,
@@ -324,7 +331,7 @@ where
 {
     options.require_runtime();
     let (frame, watch) = options.into_frame();
-    Block::hosting(frame, watch.beside(body), classify, forks)
+    Block::hosting(frame, body, classify, And::new(watch.hosted(), forks))
 }
 
 /// The boundary around a block of sync code. Its body is an async block only for the way in which that ends: with the

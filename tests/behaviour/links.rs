@@ -390,6 +390,40 @@ async fn b3_it_is_polled_in_the_parents_context_and_dropped_before_the_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b3_the_children_are_cancelled_when_the_body_has_ended_too() {
+    let log = Log::new();
+    let child = log.clone();
+    let cut = scope!(cancel_on = sleep(10), {
+        spawn!(async move {
+            let _end = child.guard("child gone");
+            pending::<()>().await;
+        });
+    });
+    assert!(matches!(cut.unwrap_err().cause(), Cause::CancelOn));
+    log.expect(&["10 child gone"]);
+
+    // It is over with the last child, and dropped when the scope is left.
+    let log = Log::new();
+    let (watch, child) = (log.clone(), log.clone());
+    let value = scope!(
+        cancel_on = async move {
+            let _end = watch.guard("watch gone");
+            pending::<()>().await
+        },
+        {
+            let _end = log.guard("body gone");
+            spawn!(async move {
+                let _end = child.guard("child gone");
+                sleep(20).await;
+            });
+        }
+    );
+    log.say("left");
+    value.unwrap();
+    log.expect(&["0 body gone", "20 child gone", "20 watch gone", "20 left"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn b3_a_panic_of_the_future_is_a_failure() {
     let log = Log::new();
     let inner = log.clone();

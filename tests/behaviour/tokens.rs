@@ -821,6 +821,17 @@ async fn b3_a_token_cancels_the_scope_that_it_is_an_option_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn b3_a_token_cancels_the_children_that_the_boundary_waits_for() {
+    let (log, token) = (Log::new(), CancelToken::new("token-a"));
+    trigger_after(10, &token);
+    let cut = scope!(token = token, {
+        spawn!(plain(log.clone(), "child", 1000));
+    });
+    assert!(matches!(cut.unwrap_err().cause(), Cause::Token { name, .. } if name == "token-a"));
+    log.expect(&["10 child gone"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn b3_whatever_is_a_token_can_be_the_option() {
     let (token, theirs) = (CancelToken::new("token-a"), CancellationToken::new());
     token.trigger();

@@ -1,5 +1,5 @@
 //! The future of an annotated function or of a `scope!` grows by at most 224 bytes per level, and linearly; by 8 more if
-//! it is named, for the `&Scope`, by 96 per `fork!`, and by 280 per arm of a race.
+//! it is named, for the `&Scope`, by 96 per `fork!`, and by 280 per arm of a race, 304 of a join.
 
 use std::time::Duration;
 
@@ -164,7 +164,7 @@ fn each_fork_that_is_written_adds_at_most_96_bytes_wherever_its_future_lives() {
 }
 
 #[test]
-fn each_arm_of_a_race_adds_at_most_280_bytes_and_its_future() {
+fn each_arm_of_a_race_adds_at_most_280_bytes_and_of_a_join_304() {
     let leaves = 2 * size_of_val(&leaf());
     let [one, three] =
         [size_of_val(&async { race!(leaf()) }), size_of_val(&async { race!(leaf(), leaf(), leaf()) })];
@@ -179,7 +179,7 @@ fn each_arm_of_a_race_adds_at_most_280_bytes_and_its_future() {
         size_of_val(&async { try_join!(fallible(), fallible(), fallible()) }),
     ];
     let fallible = 2 * size_of_val(&fallible());
-    assert!(three - one <= 2 * 280 + fallible, "{one} bytes with one arm, {three} with three");
+    assert!(three - one <= 2 * 304 + fallible, "{one} bytes with one arm, {three} with three");
     let spawned = size_of_val(&async { race!(spawn!(leaf()), spawn!(leaf())) });
     assert!(spawned <= PER_LEVEL + 64, "{spawned} bytes, since tasks live elsewhere");
 }

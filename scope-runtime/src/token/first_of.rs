@@ -206,7 +206,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct FirstOf<F: Future> {
         #[pin]
-        block: Block<Watched<Race<F>, Firing>, NeverErr>,
+        block: Block<Race<F>, NeverErr, Watched<Firing>>,
         timeout: Option<Duration>,
         slot: Arc<Slot<F::Output>>,
     }

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::{CancelToken, Firing};
 use crate::ambient::value_of;
-use crate::beside::{Also, NoWatch, Watch, Watched};
+use crate::beside::Watched;
 use crate::boundary::{Block, NeverErr};
 use crate::cause::Cancelled;
 use crate::context::Frame;
@@ -42,7 +42,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct TokenRun<F: Future> {
         #[pin]
-        block: Block<Watched<F, Firing>, NeverErr>,
+        block: Block<F, NeverErr, Watched<Firing>>,
     }
 }
 
@@ -96,9 +96,8 @@ impl CancelToken {
         &self,
         site: &'static Site,
         body: B,
-    ) -> Block<Watched<B, Firing>, NeverErr> {
-        let watched = Also { others: NoWatch, future: self.firing() };
-        Block::new(Frame::new(site, None), watched.beside(body), NeverErr)
+    ) -> Block<B, NeverErr, Watched<Firing>> {
+        Block::hosting(Frame::new(site, None), body, NeverErr, Watched::new(self.firing()))
     }
 }
 
