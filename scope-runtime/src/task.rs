@@ -602,12 +602,14 @@ impl<T> Ending<T> {
 impl<T> Drop for Ending<T> {
     fn drop(&mut self) {
         if self.key.is_some() {
-            let cause = match self.home {
-                Home::Runtime => Cause::Runtime,
-                Home::Host => Cause::Dropped,
+            // A race has nothing to hand on without this arm, and nobody else is told.
+            let (cause, end) = match self.home {
+                Home::Runtime if self.scope.site().kind() == Kind::Race => (Cause::Runtime, ChildEnd::Lost),
+                Home::Runtime => (Cause::Runtime, ChildEnd::Settled),
+                Home::Host => (Cause::Dropped, ChildEnd::Settled),
             };
             let cancelled = Cancelled::new(self.shared.node.who(), cause);
-            self.end(Err(cancelled), None, ChildEnd::Settled);
+            self.end(Err(cancelled), None, end);
         }
     }
 }
