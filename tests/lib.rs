@@ -1,10 +1,12 @@
 //! What the tests of `scope-runtime` share.
 //!
 //! [`conformance`] runs programs of a small language on the library and holds their traces against those
-//! that real Trio gave. The command `conformance` and the test of that name are two fronts of it.
+//! that real Trio gave. The command `conformance` and the test of that name are two fronts of it. [`stress`] runs
+//! random programs on real threads; so are the command `stress` and its test.
 
 pub mod generated;
 pub mod probe;
+pub mod stress;
 
 /// Programs, their interpreter on the public API, and the comparison with Trio's traces.
 ///

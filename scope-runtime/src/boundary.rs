@@ -567,8 +567,9 @@ fn settle_body<B: Future, C: Classify<B::Output>>(
     node.begin_ending();
     let end = match end {
         End::Panicked(payload) => {
+            // The failure is what leaves; should the scope be abandoned meanwhile, it is reported, and there is no value.
             node.fail(Failure::panic(node.name(), payload));
-            End::Finished
+            End::Cut
         }
         End::Errored(value) => {
             let text = classify.text(&value);

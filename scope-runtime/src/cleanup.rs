@@ -68,6 +68,8 @@ impl CleanupRun {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         let Self { future, frame } = self;
+        // It has no boundary with a timer: whoever is inside goes by what is known here.
+        frame.cancel_called(&mut Look::new());
         let polled = context::enter(frame, waker_id(cx.waker()), |_| {
             catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
         });

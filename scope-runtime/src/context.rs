@@ -896,7 +896,7 @@ impl<'a> Stack<'a> {
 
     /// Tells the frame around this one that it unwound without absorbing (rule D4).
     pub(crate) fn signal_parent(&self) -> bool {
-        let Some(below) = self.below.filter(|_| !self.frame.has(ROOTED)) else { return false };
+        let Some(below) = self.parent_to_tell() else { return false };
         let softly = self.frame.node().is_some_and(|node| node.is_cut_softly());
         below.frame.set(INNER_UNWOUND | if softly { INNER_UNWOUND_SOFTLY } else { 0 });
         true
@@ -904,7 +904,12 @@ impl<'a> Stack<'a> {
 
     /// Whether there is a frame around this one that it can tell.
     pub(crate) fn has_parent(&self) -> bool {
-        self.below.is_some() && !self.frame.has(ROOTED)
+        self.parent_to_tell().is_some()
+    }
+
+    /// A cleanup has no boundary that could unwind: what is cut in it absorbs.
+    fn parent_to_tell(&self) -> Option<&'a Stack<'a>> {
+        self.below.filter(|below| !self.frame.has(ROOTED) && below.frame.kind() != Kind::Cleanup)
     }
 
     /// Whether others must be able to reach this frame, which is pending: a shield inside of another scope, which must be

@@ -166,6 +166,8 @@ pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
 /// What tests of your own need.
 pub mod testing {
     pub use crate::blocking::clock::SyncClock;
+    #[doc(hidden)]
+    pub use crate::tree::census::{count_nodes, describe, live_nodes};
 }
 
 /// Makes the body of a function, async or not, a cancel scope.

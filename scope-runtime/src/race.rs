@@ -110,7 +110,7 @@ fn poll_arms<H: Hosted<()>>(mut arms: Pin<&mut H>, decided: impl Fn() -> bool, c
 }
 
 /// What leaves the scope of a race or a join. It opens no cancel switch; as a shield, it can be cut for good only if it
-/// was given up as abandoned, or moved while it unwound.
+/// was given up as abandoned, or moved while it unwound; or if the runtime of an arm has shut down.
 fn value_of<R>(left: Left<R>) -> R {
     match left {
         Left::Returned(value) | Left::Errored(value) => value,
@@ -123,7 +123,7 @@ fn value_of<R>(left: Left<R>) -> R {
 }
 
 fn cut(cancelled: &Cancelled) -> ! {
-    panic!("a race was moved out of the scope that it unwound for: {cancelled}")
+    panic!("a race lost the scope that it unwound for, or the runtime of its arms: {cancelled}")
 }
 
 // --- race! --------------------------------------------------------------------------------------------------------

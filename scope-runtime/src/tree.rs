@@ -34,6 +34,7 @@ use crate::deadline::{Given, Moment};
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
 
+pub(crate) mod census;
 mod children;
 mod ending;
 mod extra;
@@ -93,6 +94,8 @@ const BUBBLE: u32 = 1 << 14;
 const NO_BUBBLE: u32 = 1 << 15;
 /// A child that waits for its turn (rule F6).
 const WAITING: u32 = 1 << 16;
+/// One of those that a test counts.
+const COUNTED: u32 = 1 << 17;
 
 /// A scope, shield, task or guest as others see it.
 pub struct Node {
@@ -206,7 +209,7 @@ impl Node {
         Self {
             site,
             extra,
-            flags: AtomicU32::new(flags),
+            flags: AtomicU32::new(flags | census::enter()),
             deadline: AtomicU64::new(deadline.0),
             given: AtomicU32::new(given.to_bits()),
             parent: ParentLink::default(),
@@ -446,6 +449,7 @@ impl Node {
 /// Chains of parents are dropped in a loop: a handle may keep a long one alive.
 impl Drop for Node {
     fn drop(&mut self) {
+        self.leave_census();
         let mut next = self.parent.take();
         while let Some(mut node) = next.and_then(Arc::into_inner) {
             next = node.parent.take();

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{pending, ready};
+use std::future::{Future, pending, ready};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -590,6 +590,28 @@ fn y1_y3_a_thread_of_a_sync_scope_that_does_not_look_is_cut_where_it_blocks_on_a
         outer.unwrap()
     });
     assert!(told.contains("parent sync") && told.contains("passed its deadline of 20ms"), "{told}");
+}
+
+/// Async cleanup where the macro can't see that it is one.
+fn register(cleanup: impl Future<Output = ()> + Send + 'static) {
+    defer(cleanup);
+}
+
+#[test]
+fn u3_a_scope_in_async_cleanup_of_sync_code_sees_the_cleanup_timeout() {
+    let told = in_time(|runtime| {
+        let _entered = runtime.enter();
+        let (tx, rx) = mpsc::channel();
+        let left = blocking_scope!(cleanup_timeout = 20ms, {
+            register(async move {
+                let cut = scope!(timeout = 1h, { pending::<()>().await });
+                tx.send(cut.unwrap_err().to_string()).unwrap();
+            });
+        });
+        assert!(left.is_ok());
+        rx.recv().unwrap()
+    });
+    assert!(told.ends_with("passed its deadline of 20ms"), "{told}");
 }
 
 // --- control flow and values ------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ use scope_runtime::{
 use scope_tests::probe::outside;
 use tokio::sync::oneshot;
 
+use crate::report::Events;
+
 const SECOND: Duration = Duration::from_secs(1);
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
@@ -588,6 +590,40 @@ async fn f9_what_an_abandoned_thread_fails_with_fails_nobody() {
     assert!(result.await.unwrap());
     go.send(()).unwrap();
     root::wait_idle().await;
+}
+
+#[test]
+fn f9_f2_what_an_abandoned_thread_fails_with_is_reported() {
+    // The one thread of the pool keeps what is reported on it.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let events = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&events);
+    let warnings = runtime.block_on(async {
+        let result = async {
+            let cut = scope!(|s| {
+                spawn_blocking!(abandon, move || {
+                    *kept.lock().unwrap() = Some(Events::record());
+                    begun.send(()).unwrap();
+                    wait.recv().unwrap();
+                    Err::<(), _>(io::Error::other("too late"))
+                });
+                has_begun.await.unwrap();
+                s.cancel();
+                std::future::pending::<()>().await;
+            });
+            Ok::<_, Error>(cut.is_err())
+        };
+        assert!(result.await.unwrap());
+        go.send(()).unwrap();
+        root::wait_idle().await;
+        let warnings = move || events.lock().unwrap().take().unwrap().warnings();
+        tokio::task::spawn_blocking(warnings).await.unwrap()
+    });
+    let told: Vec<_> = warnings.iter().filter(|text| text.contains("too late")).collect();
+    assert_eq!(told.len(), 1, "{warnings:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ mod handles;
 mod landings;
 mod links;
 mod misuse;
-mod mixes;
 mod policies;
 mod policies_of_others;
 mod races;

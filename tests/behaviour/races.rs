@@ -920,3 +920,54 @@ async fn u1a_a_race_that_nobody_polls_is_given_up_at_once_if_nothing_in_it_is_sh
     assert!(cut.is_err());
     log.expect(&["10 plain gone"]);
 }
+
+/// Polls a future with a `spawn!` in it on this thread, while the runtime of that shuts down; gives what it says.
+fn while_the_runtime_shuts_down<F>(
+    future: impl FnOnce(std::sync::mpsc::Sender<()>) -> F + Send + 'static,
+) -> String
+where
+    F: Future<Output = String>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let handle = runtime.handle().clone();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    let polls = std::thread::spawn(move || tell.send(handle.block_on(future(begun))).unwrap());
+    has_begun.recv().unwrap();
+    runtime.shutdown_background();
+    let said = told.recv_timeout(ms(10_000)).expect("it hangs, or has panicked");
+    polls.join().unwrap();
+    said
+}
+
+#[test]
+fn d4_a_join_whose_arm_is_lost_with_the_runtime_unwinds_the_scope_around() {
+    let told = while_the_runtime_shuts_down(async |begun| {
+        let cut = scope!(name = "around", {
+            let arm = async move {
+                begun.send(()).unwrap();
+                pending::<Result<(), Oops>>().await
+            };
+            let _ = try_join!(spawn!(arm), ready(Ok::<_, Oops>(())));
+            unreachable!("it has no value");
+        });
+        format!("{cut:?}")
+    });
+    assert!(told.contains("around"), "{told}");
+}
+
+#[test]
+fn d4_a_race_whose_arm_is_lost_with_the_runtime_unwinds_the_scope_around() {
+    let told = while_the_runtime_shuts_down(async |begun| {
+        let cut = scope!(name = "around", {
+            let arm = async move {
+                begun.send(()).unwrap();
+                pending::<()>().await;
+            };
+            race!(spawn!(arm), pending());
+            unreachable!("nobody has won");
+        });
+        format!("{cut:?}")
+    });
+    assert!(told.contains("around"), "{told}");
+}

@@ -11,7 +11,7 @@ use scope_runtime::{
     Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, check, current, defer, guard, is_cancelled,
     root, scope, shield, spawn, try_current,
 };
-use scope_tests::probe::{Log, Polls, ms, sleep};
+use scope_tests::probe::{Log, Polls, ms, poll_once, sleep};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -2151,4 +2151,26 @@ fn a_panic_payload_survives_the_helper() {
     // `caught` must tell texts from anything else, or the tests above would see what they want to see.
     let boxed: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async { resume_unwind(Box::new("text")) });
     assert_eq!(caught(boxed).now_or_never(), Some("text".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn u1a_an_abandoned_scope_whose_body_panicked_is_cancelled_when_it_is_polled_again() {
+    let events = Events::record();
+    let mut behind = None;
+    let mut forgotten = Box::pin(async {
+        let cut: Result<(), Cancelled> = scope!(name = "forgotten", {
+            defer(sleep(50));
+            resume_unwind(Box::new("in the body"));
+        });
+        behind = Some(cut);
+    });
+    let cut = scope!(timeout = 10ms, {
+        assert!(poll_once(&mut forgotten).await.is_pending());
+        pending::<()>().await;
+    });
+    assert!(cut.is_err());
+    // The panic was reported when its scope was taken over: there is neither a payload nor a value.
+    assert!(events.warnings().iter().any(|text| text.contains("in the body")));
+    forgotten.await;
+    assert!(matches!(behind.unwrap().unwrap_err().cause(), Cause::TaskPanicked { .. }));
 }

@@ -178,6 +178,9 @@ impl Boundary {
             }
             // D2: the body is polled first.
             if let Some(out) = body.poll(w, Some(self.node)) {
+                if w.nodes[self.node].children.is_empty() {
+                    self.watch = None;
+                }
                 self.stage = Stage::Gone;
                 self.stage = Stage::Ending(self.body_ended(w, out));
                 w.nodes[self.node].ending = true;
@@ -245,9 +248,7 @@ impl Boundary {
         w.nodes[self.node].shield || inner.into_iter().any(|inner| inner.runs_a_shield(w))
     }
 
-    /// B3: polled after the body, until it is ready or delivery begins.
-    ///
-    /// As the library has it, it is gone with the body; the rule can be read as: it goes on while children are awaited.
+    /// B3: polled after the body, and while children are awaited, until it is ready or delivery begins.
     fn poll_watch(&mut self, w: &mut World) {
         let ready = match self.watch {
             None => return,
@@ -407,6 +408,7 @@ impl Boundary {
                     self.poll_forks(w);
                 }
                 if !drive(w, self.node) {
+                    self.poll_watch(w);
                     return None;
                 }
                 self.leave(w, end)

@@ -13,6 +13,7 @@ use super::park::Parker;
 use crate::boundary::{Classify, Left, foreign_error, origin, take_note};
 use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Stack, waker_id};
+use crate::deadline::Moment;
 use crate::failure::{Failure, FailureKind};
 use crate::tree::{Look, Node, Origin};
 
@@ -108,7 +109,9 @@ fn wait_for_end(stack: &Stack<'_>, node: &Arc<Node>) {
     while poll_ending(node, Driver::Thread, &mut Context::from_waker(&waker)).is_pending() {
         // The children are cut by whoever notices the deadline (rule Y3).
         let mut look = Look::new();
-        let until = stack.next_event(&mut look);
+        // So are scopes in async cleanup, by its timeout.
+        let timeout = node.lock().cleanup_until.filter(|until| *until > look.now());
+        let until = stack.next_event(&mut look).min(timeout.unwrap_or(Moment::NEVER));
         drop(look);
         parker.park_until(until);
     }

@@ -1,5 +1,7 @@
 //! Children on threads of their own: `spawn_blocking!` (rules F1-F4, F9, Y1, Y2).
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +17,13 @@ use crate::boundary::{Left, NeverErr};
 use crate::cause::{Cancelled, Cause};
 use crate::cleanup::drop_quietly;
 use crate::context::{self, Frame};
-use crate::failure::Failure;
+use crate::failure::{ErrorText, Failure, FailureKind};
 use crate::policy::Policy;
 use crate::private::Return;
 use crate::site::Site;
 use crate::task::{
-    Asked, Convert, Ending, Enlisted, Home, InFailure, Outcome, Task, Turn, closed_task, enlist, outcome_of,
-    result_of,
+    Asked, Convert, Ending, Enlisted, Home, InFailure, Keep, Outcome, Task, Turn, closed_task, enlist,
+    outcome_of, result_of,
 };
 use crate::tree::{ChildEnd, Go, Look, Node, Origin, Role, Starter, Untaken};
 use crate::values::IntoName;
@@ -255,7 +257,10 @@ impl<F, O, T> Runner<F, O, T> {
                     }
                 },
             };
-            Body::Value(outcome_of(output, &InFailure, custody.keeper(&scope), &node))
+            Body::Value(match custody.is_abandoned() {
+                false => outcome_of(output, &InFailure, &scope, &node),
+                true => outcome_of(output, &Reported, &node, &node),
+            })
         };
         let mut left = boundary::run(Frame::rooted(Arc::clone(&node)), body, NeverErr);
         let begun = refused.is_none();
@@ -332,8 +337,12 @@ impl<T> Custody<T> {
 
     /// Who takes its failures: the scope; one that is abandoned fails nobody.
     fn keeper<'a>(&'a self, scope: &'a Arc<Node>) -> &'a Arc<Node> {
+        if self.is_abandoned() { &self.node } else { scope }
+    }
+
+    fn is_abandoned(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, Held::Scope(_)) { scope } else { &self.node }
+        !matches!(*state, Held::Scope(_))
     }
 
     /// Hands the child over to the root if it was cancelled.
@@ -355,6 +364,19 @@ impl<T> Custody<T> {
         event::adopted(&self.node, "root");
         let error = self.node.cancelled_error(&mut look);
         ending.end(Err(error), None, ChildEnd::of(if own { Origin::Own } else { Origin::Outer }, &self.node));
+    }
+}
+
+/// The error of a child that was abandoned: it has neither a scope to fail nor a boundary that could hand it on.
+struct Reported;
+
+impl Keep for Reported {
+    type Error = Box<dyn Any + Send>;
+
+    fn fail(&self, child: &Node, task: Cow<'static, str>, text: ErrorText, error: Self::Error) -> Cause {
+        let failure = Failure { task, text, kind: FailureKind::Error(error) };
+        child.suppress(&failure);
+        failure.cause()
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Closed, Task};
 use crate::boundary::{Block, NeverErr};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
-use crate::site::Site;
+use crate::site::{Kind, Site};
 use crate::tree::{Admitted, ChildEnd, ChildKey, Go, Look, Node, NodeInit, Place, Role, Untaken};
 
 pub(super) struct Shared<T> {
@@ -141,12 +141,14 @@ impl<T> Ending<T> {
 impl<T> Drop for Ending<T> {
     fn drop(&mut self) {
         if self.key.is_some() {
-            let cause = match self.home {
-                Home::Runtime => Cause::Runtime,
-                Home::Host => Cause::Dropped,
+            // A race has nothing to hand on without this arm, and nobody else is told.
+            let (cause, end) = match self.home {
+                Home::Runtime if self.scope.site().kind() == Kind::Race => (Cause::Runtime, ChildEnd::Lost),
+                Home::Runtime => (Cause::Runtime, ChildEnd::Settled),
+                Home::Host => (Cause::Dropped, ChildEnd::Settled),
             };
             let cancelled = Cancelled::new(self.shared.node.who(), cause);
-            self.end(Err(cancelled), None, ChildEnd::Settled);
+            self.end(Err(cancelled), None, end);
         }
     }
 }

@@ -1,18 +1,30 @@
 //! What a program began, and what became of it.
 
+use std::any::Any;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use scope_runtime::testing::describe;
 use scope_runtime::{CancelToken, ScopeHandle};
 
+use super::failures::{self, Oops};
 use super::plan::Chance;
+use super::round::is_of_a_shutdown;
 
+/// The books of one program.
 pub(super) struct Books {
     pub(super) counts: [Count; Kind::ALL.len()],
+    /// Results of children: `begun` is made, `gone` is dropped, `done` is received by who waited for it.
+    values: Count,
     /// A future was dropped or handed over: then a shield may be torn, and work may end later than its own scope.
-    pub(super) foreign: AtomicBool,
+    pub(super) foreign: Arc<AtomicBool>,
+    /// Cleanup may run out of time, and leave children behind, or its runtime shut down.
+    pub(super) hasty: AtomicBool,
+    pub(super) shuts_down: bool,
+    pub(super) ended: AtomicBool,
     broken: Mutex<Vec<String>>,
-    pub(super) scopes: Mutex<Vec<ScopeHandle>>,
+    scopes: Mutex<Vec<ScopeHandle>>,
     /// Two, and one that triggers when either does.
     pub(super) tokens: [CancelToken; 3],
 }
@@ -23,6 +35,19 @@ pub(super) struct Count {
     pub(super) begun: AtomicUsize,
     gone: AtomicUsize,
     done: AtomicUsize,
+}
+
+impl Count {
+    fn read(&self) -> [usize; 3] {
+        [&self.begun, &self.gone, &self.done].map(|n| n.load(SeqCst))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [begun, gone, done] = self.read();
+        write!(f, "{begun} begun, {gone} gone, {done} of them done")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +67,17 @@ impl Kind {
 }
 
 impl Books {
-    pub(super) fn new() -> Self {
+    /// Those of a program whose runtime may shut down in the middle.
+    pub(super) fn new(shuts_down: bool) -> Self {
         let (a, b) = (CancelToken::new("a"), CancelToken::new("b"));
         let both = a.chain(&b);
         Self {
             counts: Default::default(),
-            foreign: AtomicBool::new(false),
+            values: Count::default(),
+            foreign: Arc::new(AtomicBool::new(shuts_down)),
+            hasty: AtomicBool::new(shuts_down),
+            shuts_down,
+            ended: AtomicBool::new(false),
             broken: Mutex::default(),
             scopes: Mutex::default(),
             tokens: [a, b, both],
@@ -55,26 +85,76 @@ impl Books {
     }
 
     pub(super) fn break_promise(&self, what: String) {
-        self.broken.lock().unwrap().push(what);
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    pub(super) fn scopes(&self) -> MutexGuard<'_, Vec<ScopeHandle>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plan has ended where nobody passes on what it ended with.
+    pub(super) fn settle(&self, ended: Result<Result<(), Oops>, Box<dyn Any + Send>>) {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failures::take(&error),
+            Err(payload) => self.settle_panic(&*payload),
+        }
+    }
+
+    pub(super) fn settle_panic(&self, payload: &(dyn Any + Send)) {
+        if let Err(text) = failures::take_panic(payload)
+            && !(self.shuts_down && is_of_a_shutdown(&text))
+        {
+            self.break_promise(format!("a panic of another kind: {text}"));
+        }
+    }
+
+    /// Whether all that was begun is gone.
+    pub(super) fn are_balanced(&self) -> bool {
+        self.counts.iter().chain([&self.values]).all(|count| {
+            let [begun, gone, _] = count.read();
+            begun == gone
+        })
     }
 
     /// The promises, once the program has ended and the root is idle.
     pub(super) fn judge(&self) -> Vec<String> {
-        let mut broken = std::mem::take(&mut *self.broken.lock().unwrap());
+        let mut broken = std::mem::take(&mut *self.broken.lock().unwrap_or_else(PoisonError::into_inner));
+        let (foreign, hasty) = (self.foreign.load(SeqCst), self.hasty.load(SeqCst));
         for kind in Kind::ALL {
-            let count = &self.counts[kind as usize];
-            let [begun, gone, done] = [&count.begun, &count.gone, &count.done].map(|n| n.load(SeqCst));
+            let [begun, gone, done] = self.counts[kind as usize].read();
             // What is gone may have been cut, or never started. But a cleanup runs in any case, and a shield holds
             // against everything but who drops its future.
-            let ends = kind == Kind::Cleanup || kind == Kind::Shield && !self.foreign.load(SeqCst);
+            let ends = !hasty && (kind == Kind::Cleanup || kind == Kind::Shield && !foreign);
             if begun != gone || ends && begun != done {
-                broken.push(format!("{kind:?}: {begun} begun, {gone} gone, {done} of them done"));
+                broken.push(format!("{kind:?}: {}", self.counts[kind as usize]));
             }
         }
-        if self.scopes.lock().unwrap().iter().any(|scope| !scope.is_closed()) {
-            broken.push("a scope is open".to_owned());
+        let [made, dropped, received] = self.values.read();
+        if made != dropped || received > made {
+            broken.push(format!("results: {made} made, {received} received, {dropped} dropped"));
+        }
+        for open in self.scopes().iter().filter(|scope| !scope.is_closed()) {
+            broken.push(format!("a scope is open: {}", describe(open)));
         }
         broken
+    }
+}
+
+/// The result of a child, which must not be lost.
+pub(super) struct Value {
+    books: Arc<Books>,
+}
+
+impl Value {
+    pub(super) fn received(self) {
+        self.books.values.done.fetch_add(1, SeqCst);
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.books.values.gone.fetch_add(1, SeqCst);
     }
 }
 
@@ -113,11 +193,11 @@ impl Place {
         for level in &self.levels {
             level.fetch_add(1, SeqCst);
         }
-        Work { place: self.clone(), kind, done: false }
+        Work { place: self.clone(), kind, done: false, ready: Arc::default() }
     }
 
     pub(super) fn any_scope(&mut self) -> Option<ScopeHandle> {
-        let scopes = self.books.scopes.lock().unwrap();
+        let scopes = self.books.scopes();
         let at = self.chance.0 as usize % scopes.len().max(1);
         self.chance.next();
         scopes.get(at).cloned()
@@ -134,11 +214,26 @@ pub(super) struct Work {
     place: Place,
     kind: Kind,
     done: bool,
+    ready: Arc<AtomicBool>,
 }
 
 impl Work {
     pub(super) fn done(mut self) {
         self.done = true;
+    }
+
+    /// It is done, with this result.
+    pub(super) fn done_with_value(self) -> Value {
+        let books = Arc::clone(&self.place.books);
+        books.values.begun.fetch_add(1, SeqCst);
+        self.ready.store(true, SeqCst);
+        self.done();
+        Value { books }
+    }
+
+    /// Tells whether there is a result.
+    pub(super) fn ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ready)
     }
 }
 
@@ -146,10 +241,10 @@ impl Drop for Work {
     fn drop(&mut self) {
         let count = &self.place.books.counts[self.kind as usize];
         count.done.fetch_add(self.done.into(), SeqCst);
-        count.gone.fetch_add(1, SeqCst);
         for level in &self.place.levels {
             level.fetch_sub(1, SeqCst);
         }
+        count.gone.fetch_add(1, SeqCst);
     }
 }
 
@@ -161,7 +256,8 @@ impl Drop for Boundary {
     fn drop(&mut self) {
         let Self(inside) = self;
         let alive = inside.levels.last().expect("there is one per scope").load(SeqCst);
-        if alive > 0 && !inside.books.foreign.load(SeqCst) {
+        let may_be = inside.books.foreign.load(SeqCst) || inside.books.hasty.load(SeqCst);
+        if alive > 0 && !may_be {
             inside.books.break_promise(format!("{alive} alive behind a boundary"));
         }
     }

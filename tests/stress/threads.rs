@@ -1,33 +1,47 @@
 //! Plans in sync code, on threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use scope_runtime::{
     Cancelled, ScopeHandle, blocking, blocking_scope, defer_blocking, guard_blocking, shield, spawn_blocking,
 };
 
-use super::books::{Boundary, Kind, Place};
-use super::plan::{Form, How, Options, Plan, Step};
-use super::tasks::{Child, Oops, do_step};
+use tokio::runtime::Handle;
 
-/// A child, which counts from now on.
-pub(super) fn child(plan: Plan, place: &mut Place) -> impl FnOnce() -> Result<(), Oops> + Send + use<> {
+use super::books::{Boundary, Kind, Place, Value};
+use super::failures::Oops;
+use super::plan::{Form, How, Options, Plan, Step};
+use super::tasks::{self, Child, do_step};
+
+/// A child, which counts from now on, and what tells whether it has a result.
+pub(super) fn child(
+    plan: Plan,
+    place: &mut Place,
+) -> (impl FnOnce() -> Result<Value, Oops> + Send + use<>, Arc<AtomicBool>) {
     let (work, own) = (place.begin(Kind::Thread), place.other());
-    move || {
-        let ended = alone(plan, own);
-        work.done();
-        ended
-    }
+    let ready = work.ready();
+    let child = move || {
+        alone(plan, own)?;
+        Ok(work.done_with_value())
+    };
+    (child, ready)
 }
 
 /// A cleanup, which counts as registered from now on.
 fn cleanup(plan: Plan, place: &mut Place) -> impl FnOnce() + Send + use<> {
-    let (work, own) = (place.begin(Kind::Cleanup), place.other());
+    let (work, mut own) = (place.begin(Kind::Cleanup), place.other());
+    let passes_on = own.chance.one_in(4);
     move || {
-        // Whatever it does inside, even a panic, is no way out for the cleanup.
-        let _ = catch_unwind(AssertUnwindSafe(|| alone(plan, own)));
+        let books = Arc::clone(&own.books);
+        let ended = catch_unwind(AssertUnwindSafe(|| alone(plan, own)));
         work.done();
+        match ended {
+            // A cleanup that panics is a failure of its scope.
+            Err(payload) if passes_on => resume_unwind(payload),
+            ended => books.settle(ended),
+        }
     }
 }
 
@@ -50,24 +64,26 @@ macro_rules! open {
         let mut place = $place;
         let (mut borrowing, gone) = (0, AtomicUsize::new(0));
         let ended = blocking_scope!($($options)*, |s| {
-            place.books.scopes.lock().unwrap().push(s.handle());
+            place.books.scopes().push(s.handle());
             let mut children: Vec<Child> = Vec::new();
             for step in $plan.0 {
                 match step {
                     Step::Child(_, How::Abandon, plan) => {
-                        children.push(spawn_blocking!(abandon, child(plan, &mut place.adrift())).into());
+                        let (child, ready) = child(plan, &mut place.adrift());
+                        children.push(Child::new(spawn_blocking!(abandon, child), How::Abandon, ready));
                     }
                     Step::Child(_, how, plan) => {
-                        let (child, gone) = (child(plan, &mut place), Gone(&gone));
+                        let ((child, ready), gone) = (child(plan, &mut place), Gone(&gone));
                         let closure = move || {
                             let _gone = gone;
                             child()
                         };
                         borrowing += 1;
-                        children.push(Child::from(match how {
+                        let task = match how {
                             How::Background => spawn_blocking!(background, closure),
                             _ => spawn_blocking!(closure),
-                        }));
+                        };
+                        children.push(Child::new(task, How::Plain, ready));
                     }
                     Step::Shield(plan) => {
                         let own = place.other();
@@ -90,7 +106,8 @@ macro_rules! open {
 }
 
 fn open(options: Options, plan: Plan, place: &mut Place) -> Result<(), Oops> {
-    let Options { form, timeout, shield, limit, grace, bubble, cancel_on: _, link } = options;
+    let Options { form, timeout, shield, limit, grace, bubble, cancel_on: _, link, cleanup_timeout: _ } =
+        options;
     let link: Option<ScopeHandle> = if link { place.any_scope() } else { None };
     let inside = place.inside();
     let _boundary = Boundary(inside.clone());
@@ -128,10 +145,12 @@ fn sync_step(step: Step, place: &mut Place, children: &mut Vec<Child>) -> Result
         Step::Elsewhere(plan) => {
             let own = place.other();
             if let Some(scope) = place.any_scope() {
+                let ended = catch_unwind(AssertUnwindSafe(|| scope.run(|| alone(plan, own))));
                 // The other scope's cancel is no failure of this one.
-                let _ = scope.run(|| alone(plan, own));
+                place.books.settle(ended);
             }
         }
+        Step::BlockOn(plan) => Handle::current().block_on(tasks::alone(plan, place.other()))?,
         // Async code, of which a thread can wait for anything.
         step => blocking::wait(do_step(step, place, children))??,
     }

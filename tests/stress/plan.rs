@@ -69,6 +69,10 @@ pub(super) enum Step {
     HandOver(Plan),
     /// Runs a plan here, in another scope of this program.
     Elsewhere(Plan),
+    /// Runs a plan in a task that no scope knows of, and aborts that after a while.
+    AbortAfter(Duration, Plan),
+    /// Runs a plan in a nested `block_on`.
+    BlockOn(Plan),
 }
 
 /// Who runs a child. In sync code it is always a thread.
@@ -80,7 +84,7 @@ pub(super) enum Home {
 }
 
 /// How a child is spawned; what its kind does not know is plain.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
     Plain,
     Background,
@@ -101,6 +105,8 @@ pub(super) struct Options {
     pub(super) cancel_on: Option<Duration>,
     /// Linked to another scope of this program.
     pub(super) link: bool,
+    /// Only a plain one has this.
+    pub(super) cleanup_timeout: Option<Duration>,
 }
 
 /// Options that are part of a scope's type, or can't be computed.
@@ -125,7 +131,7 @@ impl Plan {
 
 impl Step {
     fn random(chance: &mut Chance, deep: u64, foreign: bool) -> Self {
-        let kind = chance.below(if deep == 0 { 5 } else { 24 });
+        let kind = chance.below(if deep == 0 { 5 } else { 26 });
         let inner = |chance: &mut Chance| Plan::random(chance, deep - 1, foreign);
         let two = |chance: &mut Chance| Box::new((inner(chance), inner(chance)));
         match kind {
@@ -140,7 +146,7 @@ impl Step {
                 _ => Self::Yield,
             },
             5..=9 => Self::Child(Home::random(chance), How::random(chance), inner(chance)),
-            10 | 11 => Self::Scope(Options::random(chance), inner(chance)),
+            10 | 11 => Self::Scope(Options::random(chance, foreign), inner(chance)),
             12 => Self::Shield(inner(chance)),
             13 => Self::Defer(inner(chance)),
             14 => Self::Guard(inner(chance)),
@@ -158,6 +164,8 @@ impl Step {
             20 if foreign => Self::DropAfter(chance.time(), inner(chance)),
             21 if foreign => Self::HandOver(inner(chance)),
             22 if foreign => Self::Elsewhere(inner(chance)),
+            23 if foreign => Self::AbortAfter(chance.time(), inner(chance)),
+            24 if chance.one_in(4) => Self::BlockOn(inner(chance)),
             _ => Self::Cancel,
         }
     }
@@ -185,7 +193,7 @@ impl How {
 }
 
 impl Options {
-    pub(super) fn random(chance: &mut Chance) -> Self {
+    pub(super) fn random(chance: &mut Chance, foreign: bool) -> Self {
         Self {
             form: match chance.below(6) {
                 0 | 1 => Form::Plain,
@@ -200,6 +208,7 @@ impl Options {
             bubble: chance.one_in(2),
             cancel_on: chance.one_in(2).then(|| chance.time()),
             link: chance.one_in(8),
+            cleanup_timeout: (foreign && chance.one_in(12)).then(|| chance.time()),
         }
     }
 }
