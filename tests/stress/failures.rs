@@ -23,7 +23,8 @@ struct Table {
 #[derive(Default)]
 struct Seen {
     taken: u32,
-    reported: u32,
+    /// What was said.
+    reports: Vec<String>,
     /// It may be lost: that of a loser of a race.
     excused: bool,
     /// Whether futures of its program were dropped or left alone: a scope that was abandoned and is polled all the same
@@ -147,15 +148,15 @@ fn numbers_in(text: &str) -> impl Iterator<Item = u64> + '_ {
 pub(super) fn judge() -> Vec<String> {
     let table = std::mem::take(&mut table().seen);
     let mut wrong = Vec::new();
-    for (number, Seen { taken, reported, excused, foreign }) in table {
-        let right = match (taken, reported) {
+    for (number, Seen { taken, reports, excused, foreign }) in table {
+        let right = match (taken, reports.len()) {
             (0, 0) => excused,
             (1, 0) | (0, 1) => true,
             (1, 1) => foreign.load(SeqCst),
             _ => false,
         };
         if !right {
-            wrong.push(format!("failure {number} was taken {taken} times, and reported {reported} times"));
+            wrong.push(format!("failure {number} was taken {taken} times, and reported as {reports:?}"));
         }
     }
     wrong
@@ -187,8 +188,12 @@ impl Subscriber for Listener {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
+        // What has lost its scope says why, and that may be a failure that is told elsewhere.
+        if text.0.contains("that it unwound for") {
+            return;
+        }
         for number in numbers_in(&text.0) {
-            see(number, |seen| seen.reported += 1);
+            see(number, |seen| seen.reports.push(text.0.clone()));
         }
     }
 
