@@ -165,7 +165,9 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     match text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("?") {
         // Of a race, or a shield (rule D4).
-        text if text.contains("was moved out of the scope") => "panic 0".to_owned(),
+        text if text.contains("was moved out of the scope") || text.contains("lost the scope that it") => {
+            "panic 0".to_owned()
+        }
         text => format!("panic: {text}"),
     }
 }
