@@ -1,6 +1,6 @@
 //! Futures that a scope watches beside its body: `cancel_on = …` and `token = …` (rule B3).
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -47,10 +47,21 @@ impl<W: Watch, F: Future<Output = Cause>> Watch for Also<W, F> {
     }
 }
 
-/// A user's future, whose output is dropped.
-pub(crate) async fn cancel_on<F: IntoFuture>(future: F) -> Cause {
-    drop(future.await);
-    Cause::CancelOn
+pin_project! {
+    /// A user's future, whose output is dropped.
+    #[derive(Debug)]
+    pub struct CancelOn<F> {
+        #[pin]
+        pub(crate) future: F,
+    }
+}
+
+impl<F: Future> Future for CancelOn<F> {
+    type Output = Cause;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
+        self.project().future.poll(cx).map(|_output| Cause::CancelOn)
+    }
 }
 
 /// It is over, and gone. A panic of it is a failure like that of a child: the body unwinds as for any cancel, shields

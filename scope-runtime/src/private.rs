@@ -15,11 +15,11 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::beside::{Also, Watch, cancel_on};
+use crate::beside::{Also, CancelOn, Watch};
 use crate::blocking::boundary::{self as thread_boundary, Body};
 use crate::blocking::spawn::{on_pool, on_thread};
 use crate::boundary::{Block, Classify, Left};
-use crate::cause::{Cancelled, Cause};
+use crate::cause::Cancelled;
 use crate::context::{Frame, with_stack};
 use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
 use crate::failure::{ChildError, ErrorText};
@@ -28,7 +28,7 @@ use crate::hosted::{And, Hosted};
 use crate::link::IntoLinks;
 use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
 use crate::signal::{self, Signal};
-use crate::task::{Output, Task, closed_task, spawn_into};
+use crate::task::{Asked, Output, Task, closed_task, spawn_into};
 use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};
 use crate::values::{IntoError, IntoName, IntoToken};
@@ -219,9 +219,12 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
         self
     }
 
-    /// `cancel_on = …`
-    pub fn cancel_on<F: IntoFuture>(self, future: F) -> Options<'a, S, Also<W, impl Future<Output = Cause>>> {
-        self.watch(cancel_on(future))
+    /// `cancel_on = …`. The type of what is no future stays unknown, as that of a child does.
+    pub fn cancel_on<F, G, O>(self, future: F) -> Options<'a, S, Also<W, <O as Asked>::CancelOn<G>>>
+    where
+        F: IntoFuture<IntoFuture = G, Output = O>,
+    {
+        self.watch(CancelOn { future: future.into_future() })
     }
 
     /// `token = …`
@@ -759,9 +762,10 @@ pub mod classify {
 
 /// `detach!`
 #[track_caller]
-pub fn detach<F>(future: F) -> JoinHandle<F::Output>
+pub fn detach<F, T>(future: F) -> JoinHandle<T>
 where
-    F: Future<Output: Send + 'static> + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
 {
     tokio::spawn(future)
 }

@@ -20,7 +20,9 @@ use crate::fork::split;
 use crate::hosted::{And, Hosted};
 use crate::private::Return;
 use crate::site::Site;
-use crate::task::{Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of};
+use crate::task::{
+    Asked, Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of,
+};
 use crate::tree::Node;
 
 // --- arms ---------------------------------------------------------------------------------------------------------
@@ -32,17 +34,54 @@ pub struct Here<F>(Child<F>);
 pub struct Parallel<F>(Child<F>);
 
 /// A future as an arm.
-pub fn here<F: Future<Output = O>, O>(_output: Return<O>, site: &'static Site, future: F) -> Here<F> {
-    Here(Child::new(site, future))
+///
+/// Of what is no arm, the type `A` stays unknown: the compiler says once what is wrong, and nothing about all that is
+/// made of arms.
+pub fn here<F, O, P, Q, A>(_output: Return<O>, site: &'static Site, future: F) -> A
+where
+    F: Future<Output = P> + Future<Output = Q> + ArmOf<O, P, Q, Here = A>,
+{
+    F::here(Child::arm(site, future))
 }
 
 /// A `spawn!` as an arm.
-pub fn parallel<F, O>(_output: Return<O>, child: Child<F>) -> Parallel<F>
+pub fn parallel<F, O, P, Q, A>(_output: Return<O>, child: Child<F>) -> A
 where
-    F: Future<Output = O> + Send + 'static,
+    F: Future<Output = P> + Future<Output = Q> + ArmOf<O, P, Q, Parallel = A> + Send + 'static,
     O: Send + 'static,
 {
-    Parallel(child)
+    F::parallel(child)
+}
+
+/// A future that has the output of all arms: `P`, its own, is `O`. What it becomes waits for `Q`, its own as well, which
+/// is never known of what is no future.
+#[diagnostic::on_unimplemented(
+    message = "this arm gives `{P}`, where `{O}` is expected; convert it inside of the arm: `async {{ … }}`",
+    label = "gives `{P}`",
+    note = "the arms of `race!` give one type, and those of `try_join!` a `Result` with one type of error"
+)]
+pub trait ArmOf<O, P, Q>: Sized {
+    /// The arm, if the host polls it.
+    type Here;
+    /// The arm, if it is spawned.
+    type Parallel;
+    #[doc(hidden)]
+    fn here(child: Child<Self>) -> Self::Here;
+    #[doc(hidden)]
+    fn parallel(child: Child<Self>) -> Self::Parallel;
+}
+
+impl<F, O, Q> ArmOf<O, O, Q> for F {
+    type Here = <Q as Asked>::Here<F>;
+    type Parallel = <Q as Asked>::Parallel<F>;
+
+    fn here(child: Child<F>) -> Here<F> {
+        Here(child)
+    }
+
+    fn parallel(child: Child<F>) -> Parallel<F> {
+        Parallel(child)
+    }
 }
 
 pin_project! {

@@ -9,8 +9,9 @@ use crate::parse::block::{Braced, RawBody};
 use crate::parse::list::Element;
 use crate::rewrite::{self, Surroundings};
 use proc_macro2::{Ident, Span};
+use quote::quote_spanned;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Expr};
+use syn::{Attribute, Expr, Pat, Stmt};
 
 /// Makes a model of a block that was written at `place`.
 pub(crate) fn block(
@@ -37,11 +38,13 @@ pub(crate) fn block(
     }
     let mut bodies = bodies.into_iter();
     let first = bodies.next();
+    let mut others = Vec::new();
     for more in bodies {
         match (&first, &more) {
             (Some(RawBody::Named(_)), RawBody::Named(_)) => diagnostics.at(span(&more), NAMED_TWICE),
             _ => diagnostics.at(span(&more), format!("`{called}` has one body; join the two")),
         }
+        others.push(more);
     }
     let mut values = match kind {
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
@@ -69,7 +72,8 @@ pub(crate) fn block(
         diagnostics.at(name.span(), "`shield!` opens no scope to name; write `scope!(shield, |s| { … })`");
     }
     attributes(&braced.attributes, diagnostics);
-    let mut statements = braced.statements;
+    let others = others.into_iter().filter_map(|more| code_of(more, binding.as_ref()));
+    let mut statements = others.fold(braced.statements, beside);
     timeouts::judge(&values.settings, binding.is_some(), &statements, called, diagnostics);
     let (facts, misuses) = rewrite::body(&mut statements, around, diagnostics);
     misuse::judge(misuses, called, diagnostics);
@@ -99,6 +103,32 @@ fn span(body: &RawBody) -> Span {
         RawBody::Plain(braced) => braced.braces,
         RawBody::Named(closure) => closure.span(),
         RawBody::Bare(expr) => expr.span(),
+    }
+}
+
+/// The code of a body that is one too many, if `binding` is the only name that it was given.
+fn code_of(body: RawBody, binding: Option<&Ident>) -> Option<Vec<Stmt>> {
+    match body {
+        RawBody::Plain(braced) => Some(braced.statements),
+        RawBody::Bare(expr) => Some(vec![Stmt::Expr(*expr, None)]),
+        RawBody::Named(closure) => {
+            let name = closure.inputs.first();
+            let same =
+                matches!((name, binding), (Some(Pat::Ident(name)), Some(binding)) if name.ident == *binding);
+            match *closure.body {
+                Expr::Block(block) if same || name.is_none() => Some(block.block.stmts),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// A body with another beside it, which never runs: both are still checked, and neither moves what the other uses.
+fn beside(body: Vec<Stmt>, other: Vec<Stmt>) -> Vec<Stmt> {
+    let never = quote_spanned!(Span::mixed_site()=> if true { #(#body)* } else { let _ = { #(#other)* }; #[allow(unreachable_code)] loop {}; });
+    match syn::parse2(never) {
+        Ok(never) => vec![Stmt::Expr(never, None)],
+        Err(_) => body,
     }
 }
 

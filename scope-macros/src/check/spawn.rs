@@ -9,7 +9,9 @@ use crate::parse::list::{Element, Value};
 use crate::parse::spawn::{Around, RawFuture};
 use crate::rewrite;
 use proc_macro2::Span;
+use quote::quote_spanned;
 use syn::Expr;
+use syn::spanned::Spanned as _;
 
 /// What was meant, or, after a mistake, the future or the closure alone.
 pub(crate) fn spawn(
@@ -138,13 +140,19 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     let subject = if at == Place::SpawnBlocking { "closure" } else { "future" };
     let mut given = Vec::new();
     let mut futures = Vec::new();
+    let mut misplaced = Vec::new();
     for element in written {
         match element {
             Element::Option(option) if futures.is_empty() => given.push(option),
-            Element::Option(option) => diagnostics.at(
-                option.name.span(),
-                format!("`{}` stands behind the {subject}; write the options first", option.name),
-            ),
+            Element::Option(option) => {
+                diagnostics.at(
+                    option.name.span(),
+                    format!("`{}` stands behind the {subject}; write the options first", option.name),
+                );
+                if let Value::Given(value) = option.value {
+                    misplaced.push(*value);
+                }
+            }
             Element::Subject(RawFuture(future)) => futures.push(future),
         }
     }
@@ -156,7 +164,10 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
             Some(name) => format!("`{name}` stands behind the {subject}; write the options first"),
             None => format!("`{called}` takes one {subject}; write another `{called}` for this one"),
         };
-        diagnostics.on(more, message);
+        diagnostics.on(&more, message);
+        if option.is_none() {
+            misplaced.push(more);
+        }
     }
 
     let mut scope = None;
@@ -179,7 +190,8 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
             (Key::SkipIfCancelled, Value::Missing) => skip_if_cancelled = true,
             (Key::Abandon, Value::Missing) => abandon = true,
             (Key::Background | Key::SkipIfCancelled | Key::Abandon, Value::Given(value)) => {
-                diagnostics.on(value, format!("`{}` takes no value; write it alone", key.name()));
+                diagnostics.on(&value, format!("`{}` takes no value; write it alone", key.name()));
+                misplaced.push(*value);
             }
             (Key::Name, value) => {
                 let option = crate::parse::list::RawOption { value, ..option };
@@ -204,7 +216,17 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
         abandon,
         unheld: false,
         endless: rewrite::is_endless(&subject),
-        subject,
+        subject: with_misplaced(subject, &misplaced),
     };
     Read { scope, names_scope, child }
+}
+
+/// What stands where it may not is still checked, in branches that never run and move nothing from the subject.
+fn with_misplaced(subject: Expr, misplaced: &[Expr]) -> Expr {
+    if misplaced.is_empty() {
+        return subject;
+    }
+    let at = Span::mixed_site().located_at(subject.span());
+    let both = quote_spanned!(at=> { #(if false { let _ = #misplaced; #[allow(unreachable_code)] loop {}; })* #subject });
+    syn::parse2(both).unwrap_or(subject)
 }

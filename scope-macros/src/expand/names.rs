@@ -9,12 +9,12 @@ pub(crate) fn scope(level: usize) -> Ident {
 
 /// The forks of one `fork!` of the block.
 pub(crate) fn forks(level: usize, number: usize) -> Ident {
-    format_ident!("__forks{level}_{number}", span = Span::mixed_site())
+    format_ident!("forks_outlive_the_body{level}_{number}", span = Span::mixed_site())
 }
 
 /// What lends to the threads of a sync block.
 pub(crate) fn threads(level: usize) -> Ident {
-    local("threads", level)
+    format_ident!("threads_outlive_the_body{level}", span = Span::mixed_site())
 }
 
 pub(crate) fn jump(level: usize) -> Ident {

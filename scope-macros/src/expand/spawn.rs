@@ -11,14 +11,15 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     // What can't be spawned is to be blamed itself.
     let at = Span::mixed_site().located_at(child.subject.span());
     let rt = &runtime.private(at);
-    let (undecided, future) = (quote_spanned!(at=> #rt::Child::new), future(child, at, rt));
+    let future = future(child, at, rt);
     let (scope, threads) = match scope {
         Into::Block(name) => (located(name, at), None),
         Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
         Into::Named(scope) => (scope.to_token_stream(), None),
         Into::Race(output) => {
             let start = quote_spanned!(at=> #rt::parallel(#output, __child));
-            return started(child, &undecided, &TokenStream::new(), &start, at, rt);
+            let arm = quote_spanned!(at=> #rt::Child::arm);
+            return started(child, &arm, &TokenStream::new(), &start, at, rt);
         }
     };
     if *kind == SpawnKind::Thread {

@@ -148,18 +148,22 @@ fn forks_are_told_their_slots() {
     let walked = walk("fork!(a); || fork!(name = \"b\", b); race!(c, fork!(d)); spawn!(e);");
     assert_eq!(
         walked.code,
-        "fork ! (@ scope (__forks0_0) a) ; | | fork ! (@ scope (__forks0_1) name = \"b\" , b) ; \
-         race ! (c , fork ! (@ scope (__forks0_2) d)) ; spawn ! (@ unheld (__scope0) e) ;"
+        "fork ! (@ scope (forks_outlive_the_body0_0) a) ; | | fork ! (@ scope (forks_outlive_the_body0_1) name = \"b\" , b) ; \
+         race ! (c , fork ! (@ scope (forks_outlive_the_body0_2) d)) ; spawn ! (@ unheld (__scope0) e) ;"
     );
     assert_eq!((walked.spawns, walked.forks), (true, 3));
     assert_eq!(
         walk("fork!(async { spawn!(a) }); spawn!(async { fork!(b) }); fork!(in s, c)").code,
-        "fork ! (@ scope (__forks0_0) async { spawn ! (@ nested (forked) a) }) ; \
+        "fork ! (@ scope (forks_outlive_the_body0_0) async { spawn ! (@ nested (forked) a) }) ; \
          spawn ! (@ unheld (__scope0) async { fork ! (@ nested (spawned) b) }) ; fork ! (in s , c)"
     );
     // Each block counts its own.
     let nested = walk("fork!(a); scope!({ fork!(b) }); fork!(c)").code;
-    assert!(nested.contains("__forks0_0") && nested.contains("__forks1_0") && nested.contains("__forks0_1"));
+    assert!(
+        nested.contains("forks_outlive_the_body0_0")
+            && nested.contains("forks_outlive_the_body1_0")
+            && nested.contains("forks_outlive_the_body0_1")
+    );
 }
 
 #[test]
@@ -228,7 +232,7 @@ fn async_code_stands_on_its_own_side() {
 #[test]
 fn a_thread_of_a_sync_scope_may_borrow() {
     let walked = walk_sync("spawn_blocking!(|| a);");
-    assert_eq!(walked.code, "spawn_blocking ! (@ lending (__scope0) (__threads0) | | a) ;");
+    assert_eq!(walked.code, "spawn_blocking ! (@ lending (__scope0) (threads_outlive_the_body0) | | a) ;");
     let walked = walk_sync("spawn_blocking!(abandon, || a);");
     assert_eq!(walked.code, "spawn_blocking ! (@ scope (__scope0) abandon , | | a) ;");
     let walked = walk("spawn_blocking!(|| a);");

@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::beside::CancelOn;
 use crate::blocking::spawn::Job;
 use crate::boundary::Left;
 use crate::cause::{Cancelled, Cause};
 use crate::context::with_stack;
 use crate::failure::{ChildError, ErrorText, Failure, FailureKind, Suppressed, panic_text};
 use crate::private::Return;
+use crate::race::{Here, Parallel};
 use crate::signal::Signal;
 use crate::site::Site;
 use crate::tree::{ChildEnd, Look, Node, Origin, Role, Untaken};
@@ -48,16 +50,25 @@ pub trait Asked {
     type Child<F>;
     /// A blocking child with this output.
     type Job<F>;
+    /// An arm with this output, in the host task.
+    type Here<F>;
+    /// An arm with this output that is spawned.
+    type Parallel<F>;
+    /// A future with this output that cancels a scope.
+    type CancelOn<F>;
 }
 
 impl<O> Asked for O {
     type Child<F> = Child<F>;
     type Job<F> = Job<F>;
+    type Here<F> = Here<F>;
+    type Parallel<F> = Parallel<F>;
+    type CancelOn<F> = CancelOn<F>;
 }
 
-impl<F: Future> Child<F> {
-    /// A child that was written at `site`.
-    pub fn new(site: &'static Site, future: F) -> Self {
+impl<F> Child<F> {
+    /// An arm that was written at `site`: whether it is a future is asked by the race.
+    pub fn arm(site: &'static Site, future: F) -> Self {
         let role = Role::Foreground;
         Self { site, future, name: None, role, skip_if_cancelled: false, held: true, supervised: false }
     }
@@ -67,6 +78,13 @@ impl<F: Future> Child<F> {
     pub fn name(mut self, name: impl IntoName) -> Self {
         self.name = Some(name.into_name().into());
         self
+    }
+}
+
+impl<F: Future> Child<F> {
+    /// A child that was written at `site`.
+    pub fn new(site: &'static Site, future: F) -> Self {
+        Self::arm(site, future)
     }
 
     /// The same with another future.

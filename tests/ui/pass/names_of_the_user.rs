@@ -8,10 +8,10 @@ async fn function(__ret0: u32, __value0: u32, __options: u32, __body: u32) -> st
     let __jump0 = 1;
     let child = spawn!(in __scope0, async { 1 });
     let mut __value1 = 5;
-    let __forks0_0 = fork!(async { __ret0 });
+    let forks_outlive_the_body0_0 = fork!(async { __ret0 });
     let (__output, __kind, __arms, __child) = (1, 2, 3, 4);
     let __left = race!(async { __output + __kind + __arms + __child }, async { 0 });
-    assert_eq!(__left + __forks0_0.await?, 11);
+    assert_eq!(__left + forks_outlive_the_body0_0.await?, 11);
     for __left in 0..2 {
         __value1 += scope!(|__scope1| {
             let __cancelled = spawn!(in __scope1, async { 1 });

@@ -17,12 +17,12 @@ fn diverges() -> u32 {
 }
 
 #[cancel_scope(timeout = 1s, scope = s, crate = crate::cancel)]
-fn lends(rows: &mut Vec<u32>, __options: u32, __threads0: u32) -> Result<u32, Cancelled> {
+fn lends(rows: &mut Vec<u32>, __options: u32, threads_outlive_the_body0: u32) -> Result<u32, Cancelled> {
     let first: Task<u32> = spawn_blocking!(|| {
         rows.push(__options);
         rows.iter().sum::<u32>()
     });
-    let second = spawn_blocking!(in s, move || __threads0);
+    let second = spawn_blocking!(in s, move || threads_outlive_the_body0);
     shield!({});
     Ok(first.join()? + second.join()?)
 }
