@@ -67,6 +67,13 @@ pub fn __fork(input: TokenStream) -> TokenStream {
     pipeline::fork_macro(input.into()).into()
 }
 
+/// Called by `scope_runtime::detach!`.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __detach(input: TokenStream) -> TokenStream {
+    pipeline::detach_macro(input.into()).into()
+}
+
 /// Called by `scope_runtime::race!`.
 #[doc(hidden)]
 #[proc_macro]

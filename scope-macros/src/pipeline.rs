@@ -45,6 +45,15 @@ pub(crate) fn fork_macro(input: TokenStream) -> TokenStream {
     }
 }
 
+/// `detach!`
+pub(crate) fn detach_macro(input: TokenStream) -> TokenStream {
+    let (runtime, written) = parse::runtime(input);
+    let mut diagnostics = Diagnostics::new(runtime.clone());
+    let written = parse::spawn::spawn(written, &mut diagnostics);
+    let (future, others) = check::detach(written, Span::call_site(), &mut diagnostics);
+    fallback::expression(Some(expand::detach(&runtime, &future, &others)), diagnostics)
+}
+
 /// `race!` and `try_join!`
 pub(crate) fn race_macro(kind: RaceKind, input: TokenStream) -> TokenStream {
     let (runtime, written) = parse::runtime(input);

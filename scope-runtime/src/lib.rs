@@ -158,10 +158,12 @@ pub use crate::landing::AwaitSite;
 pub use crate::link::IntoLinks;
 pub use crate::orphan::root;
 pub use crate::policy::{FailFast, IntoLimit, Supervise};
+pub use crate::private::FromCancelled;
 pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle, Spawner};
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
 pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
+pub use crate::values::{ChildFuture, IntoError, IntoName, IntoToken};
 
 /// What tests of your own need.
 pub mod testing {
@@ -789,9 +791,7 @@ macro_rules! spawn_blocking {
 /// ```
 #[macro_export]
 macro_rules! detach {
-    ($future:expr $(,)?) => {
-        $crate::__private::detach($future)
-    };
+    ($($t:tt)*) => { $crate::__private::macros::__detach! { [$crate] $($t)* } };
 }
 
 /// Starts a child that runs concurrently inside the host task: `fork!(future)`, a [`Task`].

@@ -31,7 +31,7 @@ use crate::signal::{self, Signal};
 use crate::task::{Asked, Output, Task, closed_task, spawn_into};
 use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};
-use crate::values::{IntoError, IntoName, IntoToken};
+use crate::values::{ChildFuture, IntoError, IntoName, IntoToken};
 
 pub use crate::beside::NoWatch;
 pub use crate::blocking::spawn::{Job, job};
@@ -53,7 +53,7 @@ pub use std::time::Duration;
 /// The hidden procedural macros behind `scope!` and its friends.
 pub mod macros {
     pub use scope_macros::{
-        __blocking_scope, __fork, __race, __scope, __shield, __spawn, __spawn_blocking, __try_join,
+        __blocking_scope, __detach, __fork, __race, __scope, __shield, __spawn, __spawn_blocking, __try_join,
     };
 }
 
@@ -398,6 +398,7 @@ pub mod returned {
 
     #[doc(hidden)]
     pub struct Value;
+    #[diagnostic::do_not_recommend]
     impl NoFuture for Value {}
 
     #[doc(hidden)]
@@ -547,10 +548,11 @@ pub fn shield_cut(cancelled: Cancelled) -> Infallible {
     note = "return `Result<_, E>` with `E: From<scope_runtime::Cancelled>`, or say what to return: `#[cancel_scope(fallback = …)]`"
 )]
 pub trait FromCancelled {
-    /// The return value.
+    #[doc(hidden)]
     fn from_cancelled(cancelled: Cancelled) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCancelled for () {
     fn from_cancelled(_: Cancelled) -> Self {}
 }
@@ -764,7 +766,7 @@ pub mod classify {
 #[track_caller]
 pub fn detach<F, T>(future: F) -> JoinHandle<T>
 where
-    F: Future<Output = T> + Send + 'static,
+    F: ChildFuture<Output = T> + Send + 'static,
     T: Send + 'static,
 {
     tokio::spawn(future)
@@ -821,7 +823,8 @@ where
     child.start(Output::Value)
 }
 
-/// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off.
+/// How `spawn!` tells fallible children from plain ones: by the number of references that the call peels off. What is not
+/// asked for that choice is asked by the method, so that the compiler complains of the user's type, and not of ours.
 pub mod output {
     use super::{AsAny, AsDebug, AsDisplay, AsError, AsText, Debug, Display, Error};
     use super::{
@@ -835,17 +838,17 @@ pub mod output {
                 #[track_caller]
                 fn spawn<'a, R, F>(&self, child: Placed<'a, R, FailFast, F>) -> MayFail<'a, R, F, T, E>
                 where
-                    F: Future<Output = Result<T, E>> + Send + 'static;
+                    F: Future<Output = Result<T, E>> + Send + 'static,
+                    T: Send + 'static,
+                    E: Send + 'static;
             }
 
-            impl<T, E> $trait<T, E> for $($peeled)* OutputOf<Result<T, E>, FailFast>
-            where
-                T: Send + 'static,
-                E: $($bound +)+ Send + 'static,
-            {
+            impl<T, E: $($bound +)+> $trait<T, E> for $($peeled)* OutputOf<Result<T, E>, FailFast> {
                 fn spawn<'a, R, F>(&self, child: Placed<'a, R, FailFast, F>) -> MayFail<'a, R, F, T, E>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
+                    T: Send + 'static,
+                    E: Send + 'static,
                 {
                     MayFail { child, convert: |output| may_fail::<$reading, _, _, _>(output, |error| Box::new(error) as _) }
                 }
@@ -856,17 +859,17 @@ pub mod output {
                 #[track_caller]
                 fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Spawned<Result<T, E>>
                 where
-                    F: Future<Output = Result<T, E>> + Send + 'static;
+                    F: Future<Output = Result<T, E>> + Send + 'static,
+                    T: Send + 'static,
+                    E: Send + 'static;
             }
 
-            impl<T, E> $supervised<T, E> for $($peeled)* OutputOf<Result<T, E>, Supervise>
-            where
-                T: Send + 'static,
-                E: $($bound +)+ Send + 'static,
-            {
+            impl<T, E: $($bound +)+> $supervised<T, E> for $($peeled)* OutputOf<Result<T, E>, Supervise> {
                 fn spawn<R, F>(&self, child: Placed<'_, R, Supervise, F>) -> Spawned<Result<T, E>>
                 where
                     F: Future<Output = Result<T, E>> + Send + 'static,
+                    T: Send + 'static,
+                    E: Send + 'static,
                 {
                     Spawned(child.start(supervised::<$reading, _, _, _>))
                 }
@@ -887,13 +890,15 @@ pub mod output {
         #[track_caller]
         fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Spawned<T>
         where
-            F: Future<Output = T> + Send + 'static;
+            F: Future<Output = T> + Send + 'static,
+            T: Send + 'static;
     }
 
-    impl<T: Send + 'static, P> EndsWithAny<T, P> for OutputOf<T, P> {
+    impl<T, P> EndsWithAny<T, P> for OutputOf<T, P> {
         fn spawn<R, F>(self, child: Placed<'_, R, P, F>) -> Spawned<T>
         where
             F: Future<Output = T> + Send + 'static,
+            T: Send + 'static,
         {
             Spawned(spawn_plain(child))
         }
@@ -922,12 +927,7 @@ pub struct MayFail<'a, R, F: Future, T, E> {
     convert: fn(Result<T, E>) -> Output<T>,
 }
 
-impl<R, F, T, E> MayFail<'_, R, F, T, E>
-where
-    F: Future<Output = Result<T, E>> + Send + 'static,
-    T: Send + 'static,
-    E: Send + 'static,
-{
+impl<R, F: Future<Output = Result<T, E>>, T, E> MayFail<'_, R, F, T, E> {
     /// Called with [`FromFailure::from_failure`], which is where the compiler complains of an error that the function
     /// around can't carry.
     #[must_use]
@@ -940,6 +940,9 @@ where
     pub fn start(self) -> Task<T>
     where
         R: FromFailure<E>,
+        F: Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
     {
         self.child.scope.convert_with::<E>();
         self.child.start(self.convert)

@@ -24,6 +24,7 @@ use crate::task::{
     Asked, Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of,
 };
 use crate::tree::Node;
+use crate::values::ChildFuture;
 
 // --- arms ---------------------------------------------------------------------------------------------------------
 
@@ -39,7 +40,7 @@ pub struct Parallel<F>(Child<F>);
 /// made of arms.
 pub fn here<F, O, P, Q, A>(_output: Return<O>, site: &'static Site, future: F) -> A
 where
-    F: Future<Output = P> + Future<Output = Q> + ArmOf<O, P, Q, Here = A>,
+    F: ChildFuture<Output = P> + ChildFuture<Output = Q> + ArmOf<O, P, Q, Here = A>,
 {
     F::here(Child::arm(site, future))
 }
@@ -47,7 +48,7 @@ where
 /// A `spawn!` as an arm.
 pub fn parallel<F, O, P, Q, A>(_output: Return<O>, child: Child<F>) -> A
 where
-    F: Future<Output = P> + Future<Output = Q> + ArmOf<O, P, Q, Parallel = A> + Send + 'static,
+    F: ChildFuture<Output = P> + ChildFuture<Output = Q> + ArmOf<O, P, Q, Parallel = A> + Send + 'static,
     O: Send + 'static,
 {
     F::parallel(child)

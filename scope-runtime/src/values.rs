@@ -1,8 +1,9 @@
-//! What may be written for options that take anything that converts: traits of our own, so that the compiler says what
-//! the option takes, and not into what it is converted.
+//! What may be written for options that take anything that converts, and for children: traits of our own, so that the
+//! compiler says what is expected there, and not what we do with it.
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::future::Future;
 
 use crate::token::CancelToken;
 
@@ -59,3 +60,14 @@ impl<T: Into<Box<dyn Error + Send + Sync>>> IntoError for T {
         self.into()
     }
 }
+
+/// What may be written as a child: every future is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a future; write `async {{ … }}` around the code, or call the `async fn`",
+    label = "expected a future",
+    note = "hand over the future itself, without `.await`"
+)]
+pub trait ChildFuture: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> ChildFuture for F {}

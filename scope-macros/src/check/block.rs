@@ -6,7 +6,7 @@ use crate::diagnostics::Diagnostics;
 use crate::model::{Block, BlockKind, Body, Form, Site, SiteKind};
 use crate::options::Place;
 use crate::parse::block::{Braced, RawBody};
-use crate::parse::list::Element;
+use crate::parse::list::{Element, Value};
 use crate::rewrite::{self, Surroundings};
 use proc_macro2::{Ident, Span};
 use quote::quote_spanned;
@@ -50,7 +50,7 @@ pub(crate) fn block(
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
         BlockKind::BlockingScope => values::values(given, Place::BlockingScope, diagnostics),
         BlockKind::Shield => {
-            for option in given {
+            for option in given.iter().filter(|option| !matches!(option.value, Value::Stray(_))) {
                 diagnostics.at(
                     option.name.span(),
                     "`shield!` takes no options; \
@@ -137,11 +137,16 @@ fn body_of(body: RawBody, called: &str, diagnostics: &mut Diagnostics) -> (Optio
         RawBody::Plain(braced) => (None, braced),
         RawBody::Named(closure) => {
             let binding = values::closure_binding(&closure, diagnostics);
+            let bars = closure.inputs.is_empty().then_some(("||", closure.inputs_begin.span));
             let keyword = closure
                 .asyncness
                 .map(|keyword| ("async", keyword.span))
                 .or_else(|| closure.capture.map(|keyword| ("move", keyword.span)));
-            if let Some((word, at)) = keyword {
+            if let Some((first, at)) = keyword.or(bars) {
+                let word = match bars {
+                    Some(_) if first != "||" => format!("{first} ||"),
+                    _ => first.to_owned(),
+                };
                 diagnostics
                     .at(at, format!("`{called}` runs its body in place, like any block; drop `{word}`"));
             }

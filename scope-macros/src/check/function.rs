@@ -103,7 +103,7 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
             let at = method.semi_token.map_or(method.sig.ident.span(), |semicolon| semicolon.spans[0]);
             diagnostics.at(
                 at,
-                "`#[cancel_scope]` needs a body, and this method is only declared; \
+                "`#[cancel_scope]` needs a body, and this `fn` is only declared; \
                  put the attribute on the `fn` in each `impl`",
             );
             return None;

@@ -4,6 +4,7 @@
 //! keeps its types; only where nothing can be made of it there is no model.
 
 mod block;
+mod detach;
 mod function;
 mod misuse;
 mod options;
@@ -15,6 +16,7 @@ mod timeouts;
 mod values;
 
 pub(crate) use block::block;
+pub(crate) use detach::detach;
 pub(crate) use function::{Served, function, named_runtime};
 pub(crate) use race::race;
 pub(crate) use spawn::{fork, spawn};

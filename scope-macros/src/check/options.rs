@@ -2,7 +2,7 @@
 
 use crate::diagnostics::{Diagnostics, list, nearest};
 use crate::options::{self, CONFLICTS, Key, Place};
-use crate::parse::list::RawOption;
+use crate::parse::list::{RawOption, Value};
 use syn::ext::IdentExt as _;
 
 /// The options that were given so far in one place.
@@ -29,8 +29,7 @@ impl Given {
             }
             None => {
                 let Some(meant) = nearest(&word, options::names(self.place)) else {
-                    let names = list(options::names(self.place));
-                    diagnostics.at(at, format!("unknown option `{word}`; there are {names}"));
+                    diagnostics.at(at, format!("unknown option `{word}`; {}", self.instead(&word, option)));
                     return None;
                 };
                 diagnostics.at(at, format!("unknown option `{word}`; did you mean `{meant}`?"));
@@ -48,6 +47,26 @@ impl Given {
         }
         self.keys.push(key);
         Some(key)
+    }
+
+    /// What to write for a word that is near no option.
+    fn instead(&self, word: &str, option: &RawOption) -> String {
+        let alone = matches!(option.value, Value::Missing);
+        match self.place {
+            // So short, it is rather a name.
+            Place::Scope | Place::BlockingScope if alone && word.len() <= 2 => {
+                format!("to name the scope, write `|{word}| {{ … }}`")
+            }
+            Place::Attribute if alone && word.len() <= 2 => {
+                format!("to name the scope, write `scope = {word}`")
+            }
+            Place::Spawn | Place::SpawnBlocking if alone || word == "into" => {
+                let scope = if alone { word } else { "s" };
+                let names = list(options::names(self.place).filter(|name| *name != Key::In.name()));
+                format!("for a scope write `in {scope}`, else there are {names}")
+            }
+            place => format!("there are {}", list(options::names(place))),
+        }
     }
 
     fn conflict(&self, key: Key) -> Option<(Key, &'static str)> {
@@ -72,6 +91,9 @@ fn misplaced(key: Key, place: Place) -> String {
     match (key, place) {
         (Key::Scope, Place::Scope | Place::BlockingScope) => {
             format!("`{called}` has no option `{name}`; name the scope with `|s|` in front of the body")
+        }
+        (Key::Scope, Place::Spawn | Place::SpawnBlocking) => {
+            format!("`{called}` has no option `{name}`; for a scope write `in s`")
         }
         (Key::Crate, _) => {
             format!("`{called}` has no option `{name}`; it finds the crate by the path that it is called by")

@@ -3,7 +3,7 @@
 use super::values::bare;
 use crate::diagnostics::Diagnostics;
 use crate::model::{Arm, Race, RaceKind, Runtime, Site, SiteKind};
-use crate::options::Key;
+use crate::options::{self, Key};
 use crate::parse::list::Element;
 use crate::parse::macros::Arguments;
 use crate::parse::race::RawArm;
@@ -59,6 +59,10 @@ fn arm(
             call.mac.tokens = around(call.mac.tokens).1;
             Some(Arm::Spawn { call, name })
         }
+        RawArm::Future(Expr::Assign(named)) if !is_option(&named.left) => {
+            diagnostics.on(&named.left, "an arm is a future alone; remove the name and its `=`");
+            self::arm(RawArm::Future(*named.right), name, called, mistaken, diagnostics)
+        }
         RawArm::Future(Expr::Assign(option)) => {
             if !matches!(bare(&option.right), Expr::Lit(_)) {
                 mistaken.push((*option.right).clone());
@@ -75,6 +79,12 @@ fn arm(
             Some(Arm::Here { site, future: Box::new(future) })
         }
     }
+}
+
+/// Whether it was meant as the name of an option.
+fn is_option(name: &Expr) -> bool {
+    let Expr::Path(path) = name else { return false };
+    path.path.get_ident().is_some_and(|name| options::resembles(&name.to_string()))
 }
 
 /// Finds children that are no arms: they would belong to the block around, and outlive the race. Each of them says so

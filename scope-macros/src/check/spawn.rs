@@ -141,6 +141,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     let mut given = Vec::new();
     let mut futures = Vec::new();
     let mut misplaced = Vec::new();
+    let mut names_scope = false;
     for element in written {
         match element {
             Element::Option(option) if futures.is_empty() => given.push(option),
@@ -149,6 +150,8 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
                     option.name.span(),
                     format!("`{}` stands behind the {subject}; write the options first", option.name),
                 );
+                // It still says that it belongs to another scope.
+                names_scope |= option.name == Key::In.name();
                 if let Value::Given(value) = option.value {
                     misplaced.push(*value);
                 }
@@ -171,13 +174,16 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
     }
 
     let mut scope = None;
-    let mut names_scope = false;
     let mut name = None;
     let mut background = false;
     let mut skip_if_cancelled = false;
     let mut abandon = false;
     let mut options = Given::at(at);
     for option in given {
+        if let Value::Stray(stray) = option.value {
+            misplaced.push(*stray);
+            continue;
+        }
         names_scope |= option.name == Key::In.name();
         let Some(key) = options.admit(&option, diagnostics) else { continue };
         let at = option.name.span();

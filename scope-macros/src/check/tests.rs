@@ -214,8 +214,56 @@ fn bodies_that_are_none() {
     scope_says("|s| 1", &["a body stands in braces; write `|s| { … }`"]);
     scope_says("|s| |s| { 1 }", &["the scope has a name already; write `|s| { … }` once"]);
     scope_says("|s, t| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
-    scope_says("|| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
+    scope_says("|s: &S| { 1 }", &["the name takes no type; write `|s| { … }`"]);
+    scope_says("|self| { 1 }", &["a scope gets one name; write `|s| { … }`"]);
+    scope_says("|| { 1 }", &["`scope!` runs its body in place, like any block; drop `||`"]);
     scope_says("move |s| { 1 }", &["`scope!` runs its body in place, like any block; drop `move`"]);
+    scope_says("move || { 1 }", &["`scope!` runs its body in place, like any block; drop `move ||`"]);
+    scope_says("move { 1 }", &["the body runs in place, like any block; drop `move`"]);
+}
+
+#[test]
+fn names_that_are_written_in_another_way() {
+    scope_says("|s { 1 }", &["a `|` is missing behind the name; write `|s| { … }`"]);
+    scope_says("|s, { 1 }", &["a `|` ends the name; write `|s| { … }`"]);
+    scope_says("|s|, { 1 }", &["the body stands right behind the name; remove this `,`"]);
+    scope_says("shield, s| { 1 }", &["a `|` is missing before the name; write `|s| { … }`"]);
+    scope_says("shield, s => { 1 }", &["a scope is named between bars; write `|s| { … }`"]);
+    scope_says("shield, s, { 1 }", &["unknown option `s`; to name the scope, write `|s| { … }`"]);
+    attribute_says("s", &["unknown option `s`; to name the scope, write `scope = s`"]);
+}
+
+#[test]
+fn durations_inside_of_values() {
+    for (value, instead) in
+        [("3s", "secs(3)"), ("1m30s", "secs(90)"), ("1.5ms", "micros(1500)"), ("2ns", "nanos(2)")]
+    {
+        let message = format!(
+            "`{value}` is a duration only where it is the whole value; write `Duration::from_{instead}`"
+        );
+        attribute_says(&format!("timeout = Some({value})"), &[&message]);
+        scope_says(&format!("deadline = now() + {value}, {{ 1 }}"), &[&message]);
+    }
+    attribute_says("timeout = 1h 30m", &["a space stands inside of the duration; write `1h30m`"]);
+    attribute_says(
+        "deadline = 3",
+        &["`deadline` is an instant; for a length of time write `timeout = \"3s\"`"],
+    );
+}
+
+#[test]
+fn what_is_no_option() {
+    attribute_says("!shield", &["expected an option; write `shield = false`"]);
+    attribute_says("(timeout = 3s)", &["expected an option; remove the parentheses"]);
+    attribute_says("[timeout = 3s]", &["expected an option; remove the brackets"]);
+    attribute_says("#[cfg(x)] shield", &["expected an option; it takes no attributes"]);
+    attribute_says("=", &["expected an option; write one such as `timeout = \"3s\"`"]);
+    attribute_says("\"job\"", &["expected an option; give the value a name, as in `name = \"job\"`"]);
+    attribute_says("name = b\"x\"", &["`b\"x\"` is no name; write `name = \"x\"`"]);
+    let value = "expected an option or the body in braces; give the value a name, as in `timeout = \"3s\"`";
+    scope_says("Duration::from_secs(3), { 1 }", &[value]);
+    scope_says("self.most, { 1 }", &[value]);
+    scope_says("most(), { 1 }", &[value]);
 }
 
 #[test]
@@ -269,7 +317,7 @@ fn items_that_cannot_be_served() {
     );
     item_says(
         "async fn f(&self);",
-        "`#[cancel_scope]` needs a body, and this method is only declared; \
+        "`#[cancel_scope]` needs a body, and this `fn` is only declared; \
          put the attribute on the `fn` in each `impl`",
     );
     item_says(

@@ -148,7 +148,7 @@ impl Search<'_> {
 fn value(option: &RawOption) -> Option<&Expr> {
     match &option.value {
         Value::Given(value) => Some(value),
-        Value::Missing | Value::Unreadable => None,
+        Value::Missing | Value::Unreadable | Value::Stray(_) => None,
     }
 }
 

@@ -4,11 +4,12 @@ use super::options::Given;
 use crate::diagnostics::Diagnostics;
 use crate::model::{Delay, Fallback, Setting};
 use crate::options::{Key, Place};
-use crate::parse::duration;
 use crate::parse::list::{RawOption, Value};
-use proc_macro2::{Ident, Span};
+use crate::parse::{duration, is_marked};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::spanned::Spanned as _;
+use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, ExprLit, Lit, Pat, Path, ReturnType, UnOp, parse_quote};
 
 /// What both forms of a scope can be told.
@@ -25,7 +26,16 @@ pub(super) struct Values {
 pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Diagnostics) -> Values {
     let mut values = Values::default();
     let mut admitted = Given::at(place);
-    for option in options {
+    for mut option in options {
+        if let Value::Given(value) = &mut option.value
+            && !is_literal(value)
+        {
+            Lengths { diagnostics }.visit_expr_mut(value);
+        }
+        if let Value::Stray(_) = option.value {
+            values.settings.extend(mistaken(option));
+            continue;
+        }
         let Some(key) = admitted.admit(&option, diagnostics) else {
             values.settings.extend(mistaken(option));
             continue;
@@ -74,6 +84,44 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
     values
 }
 
+/// Whether a value is one literal, with a sign in front or without.
+fn is_literal(value: &Expr) -> bool {
+    match bare(value) {
+        Expr::Unary(unary) => matches!(*unary.expr, Expr::Lit(_)),
+        value => matches!(value, Expr::Lit(_)),
+    }
+}
+
+/// Finds lengths of time such as `3s` inside of larger expressions, which are Rust's, and puts what they mean in their
+/// place.
+struct Lengths<'a> {
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl VisitMut for Lengths<'_> {
+    fn visit_expr_mut(&mut self, expr: &mut Expr) {
+        let Expr::Lit(ExprLit { lit: lit @ (Lit::Int(_) | Lit::Float(_)), .. }) = expr else {
+            return visit_mut::visit_expr_mut(self, expr);
+        };
+        let written = lit.to_token_stream().to_string();
+        let Ok(length) = duration::parse(&written) else { return };
+        let (unit, count) = match length.subsec_nanos() {
+            0 => ("secs", u128::from(length.as_secs())),
+            nanos if nanos % 1_000_000 == 0 => ("millis", length.as_millis()),
+            nanos if nanos % 1_000 == 0 => ("micros", length.as_micros()),
+            _ => ("nanos", length.as_nanos()),
+        };
+        self.diagnostics.at(
+            lit.span(),
+            format!(
+                "`{written}` is a duration only where it is the whole value; write `Duration::from_{unit}({count})`"
+            ),
+        );
+        let (secs, nanos) = (length.as_secs(), length.subsec_nanos());
+        *expr = parse_quote!(::core::time::Duration::new(#secs, #nanos));
+    }
+}
+
 /// What is left of an option that may not stand where it does.
 pub(super) fn mistaken(option: RawOption) -> Option<Setting> {
     let introduces = [Key::Scope, Key::Crate].iter().any(|key| option.name == key.name());
@@ -82,6 +130,7 @@ pub(super) fn mistaken(option: RawOption) -> Option<Setting> {
         Value::Given(value) if !introduces && !matches!(bare(&value), Expr::Lit(_)) => {
             Some(Setting::Mistaken(*value))
         }
+        Value::Stray(stray) => Some(Setting::Mistaken(*stray)),
         _ => None,
     }
 }
@@ -95,7 +144,7 @@ fn given(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<E
             diagnostics.at(option.name.span(), message);
             None
         }
-        Value::Unreadable => None,
+        Value::Unreadable | Value::Stray(_) => None,
     }
 }
 
@@ -151,7 +200,12 @@ fn deadline(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
         let written = literal.to_token_stream();
         let message = match literal.lit {
             Lit::Int(_) | Lit::Float(_) | Lit::Str(_) => {
-                format!("`deadline` is an instant; for a length of time write `timeout = {written}`")
+                let text = match &literal.lit {
+                    Lit::Str(text) => text.value(),
+                    other => other.to_token_stream().to_string(),
+                };
+                let length = duration::parse(&text).map_or("\"3s\"".to_owned(), |_| written.to_string());
+                format!("`deadline` is an instant; for a length of time write `timeout = {length}`")
             }
             _ => format!("`{written}` is no instant; write `deadline = instant`"),
         };
@@ -166,7 +220,7 @@ fn condition(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Opti
     let value = match option.value {
         Value::Given(value) => *value,
         Value::Missing => return Some(parse_quote!(true)),
-        Value::Unreadable => return None,
+        Value::Unreadable | Value::Stray(_) => return None,
     };
     match bare(&value) {
         Expr::Lit(literal) if !matches!(literal.lit, Lit::Bool(_)) => {
@@ -226,8 +280,14 @@ pub(super) fn name(option: RawOption, diagnostics: &mut Diagnostics) -> Option<N
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(Name::Literal(text.value())),
         Expr::Lit(literal) => {
             let written = literal.to_token_stream().to_string();
-            let quoted = written.trim_matches('\'');
-            diagnostics.at(literal.span(), format!("`{written}` is no name; write `name = \"{quoted}\"`"));
+            let text = match &literal.lit {
+                Lit::ByteStr(bytes) => String::from_utf8_lossy(&bytes.value()).into_owned(),
+                Lit::CStr(text) => text.value().to_string_lossy().into_owned(),
+                Lit::Byte(byte) => char::from(byte.value()).to_string(),
+                Lit::Char(char) => char.value().to_string(),
+                _ => written.clone(),
+            };
+            diagnostics.at(literal.span(), format!("`{written}` is no name; write `name = {text:?}`"));
             None
         }
         _ => Some(Name::Computed(Box::new(value))),
@@ -269,7 +329,7 @@ fn binding(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Ident> {
             path.path.get_ident().cloned()
         }
         _ => {
-            diagnostics.on(value, "`scope` introduces a name; write `scope = s`");
+            diagnostics.on(written(value), "`scope` introduces a name; write `scope = s`");
             None
         }
     }
@@ -285,9 +345,23 @@ fn crate_path(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Path> 
             None
         }
         other => {
-            diagnostics.on(other, "`crate` takes a path; write `crate = ::scope_runtime`");
+            diagnostics.on(written(other), "`crate` takes a path; write `crate = ::scope_runtime`");
             None
         }
+    }
+}
+
+/// A value as it was written: one that can't be read is in a macro of ours.
+fn written(value: Expr) -> TokenStream {
+    match value {
+        Expr::Macro(unread) if is_marked(&unread.mac.tokens) => {
+            let group = unread.mac.tokens.into_iter().find_map(|tree| match tree {
+                TokenTree::Group(group) => group.stream().into_iter().next(),
+                _ => None,
+            });
+            group.map(TokenStream::from).unwrap_or_default()
+        }
+        value => value.into_token_stream(),
     }
 }
 
@@ -297,21 +371,35 @@ pub(super) fn closure_binding(closure: &syn::ExprClosure, diagnostics: &mut Diag
     if closure.inputs.len() > 1 {
         complain(closure.inputs[1].span());
     }
-    match closure.inputs.first() {
-        Some(Pat::Ident(name))
-            if name.by_ref.is_none() && name.mutability.is_none() && name.subpat.is_none() =>
+    match closure.inputs.first()? {
+        Pat::Ident(name)
+            if name.by_ref.is_none()
+                && name.mutability.is_none()
+                && name.subpat.is_none()
+                && name.ident != "self" =>
         {
             Some(name.ident.clone())
         }
-        Some(Pat::Wild(_)) => None,
-        Some(other) => {
+        Pat::Wild(_) => None,
+        Pat::Type(typed) => {
+            diagnostics.at(typed.colon_token.span, "the name takes no type; write `|s| { … }`");
+            name_in(&typed.pat)
+        }
+        other => {
             complain(other.span());
-            None
+            name_in(other)
         }
-        None => {
-            complain(closure.inputs_begin.span);
-            None
-        }
+    }
+}
+
+/// The name that a pattern was written for: the body speaks of it.
+fn name_in(pattern: &Pat) -> Option<Ident> {
+    match pattern {
+        Pat::Ident(name) if name.ident != "self" => Some(name.ident.clone()),
+        Pat::Reference(reference) => name_in(&reference.pat),
+        Pat::Paren(paren) => name_in(&paren.pat),
+        Pat::Type(typed) => name_in(&typed.pat),
+        _ => None,
     }
 }
 

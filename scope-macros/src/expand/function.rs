@@ -49,11 +49,13 @@ fn body(function: &Function) -> TokenStream {
     let (cancelled, on_cancel) = match &function.fallback {
         Some(fallback) => parts::fallback(fallback),
         None => {
-            // A return type that can't say it is to be blamed itself.
+            // A return type that can't say it is to be blamed itself, and a crate that is not there is not.
             let blamed = at.located_at(function.returns_at);
-            let rt = function.runtime.private(function.returns_at);
-            let convert = quote_spanned!(blamed=> #rt::FromCancelled::from_cancelled(__cancelled));
-            (quote_spanned!(at=> __cancelled), convert)
+            let convert = quote_spanned!(blamed=> __Say::from_cancelled(__cancelled));
+            (
+                quote_spanned!(at=> __cancelled),
+                quote_spanned!(at=> { use #rt::FromCancelled as __Say; #convert }),
+            )
         }
     };
     let (body, boundary) = match function.side {

@@ -6,15 +6,17 @@
 //! 3. Code that the compiler may complain about carries the place that is to blame in the user's code.
 
 mod block;
+mod detach;
 mod function;
 pub(crate) mod names;
 mod options;
-mod parts;
+pub(crate) mod parts;
 mod race;
 mod site;
 mod spawn;
 
 pub(crate) use block::block;
+pub(crate) use detach::detach;
 pub(crate) use function::function;
 pub(crate) use race::race;
 pub(crate) use spawn::{fork, spawn};

@@ -3,7 +3,7 @@
 use super::names;
 use crate::model::{Body, Exits, Fallback, Setting};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
-use quote::{ToTokens, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Pat, Stmt};
 
@@ -15,6 +15,18 @@ pub(super) fn pin(ret: &Ident, at: Span) -> TokenStream {
     ret.set_span(at);
     // In a function that returns `!`, the pin itself is unreachable.
     quote_spanned!(at=> #[allow(unreachable_code)] if false { return #ret.never(); })
+}
+
+/// A call that begins and ends where the user's code stands: so what the compiler says of the whole is said of that, and
+/// what it suggests can be applied.
+pub(crate) fn call(function: TokenStream, arguments: TokenStream, place: Span) -> TokenStream {
+    let in_place = |tokens| {
+        let mut group = Group::new(Delimiter::Parenthesis, tokens);
+        group.set_span(place);
+        group
+    };
+    let (function, arguments) = (in_place(function), in_place(arguments));
+    quote!(#function #arguments)
 }
 
 /// Statements in braces that have the place of the user's, but are not theirs: theirs would be called needless.

@@ -1,6 +1,6 @@
 //! `spawn!`, `spawn_blocking!` and `fork!`
 
-use super::site;
+use super::{parts, site};
 use crate::model::{Child, Fork, Into, Spawn, SpawnKind};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
@@ -17,9 +17,11 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
         Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
         Into::Named(scope) => (scope.to_token_stream(), None),
         Into::Race(output) => {
-            let start = quote_spanned!(at=> #rt::parallel(#output, __child));
-            let arm = quote_spanned!(at=> #rt::Child::arm);
-            return started(child, &arm, &TokenStream::new(), &start, at, rt);
+            let (site, subject) = (site::site(&child.site, rt), &child.subject);
+            let new = quote_spanned!(at=> #rt::Child::arm);
+            let arm = parts::call(new, quote_spanned!(at=> &__SITE, #subject), subject.span());
+            let arm = options(child, arm, at);
+            return quote_spanned!(at=> { #site #rt::parallel(#output, #arm) });
         }
     };
     if *kind == SpawnKind::Thread {

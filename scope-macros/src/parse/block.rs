@@ -1,12 +1,12 @@
 //! The input of `scope!`, `blocking_scope!` and `shield!`: options and a body, or statements alone.
 
 use super::form;
-use super::list::{self, Element, Subject};
+use super::list::{self, Element, Example, Subject};
 use super::recover;
 use crate::diagnostics::Diagnostics;
 use crate::model::Side;
 use crate::options;
-use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Expr, ExprBlock, ExprClosure, Stmt, Token};
@@ -77,12 +77,14 @@ fn braced(tokens: TokenStream, braces: Span, end: Span, diagnostics: &mut Diagno
 
 impl Subject for RawBody {
     const EXPECTED: &str = "expected an option or the body in braces";
+    const EXAMPLE: Example = Example::Timeout;
 
     fn peek(input: ParseStream<'_>) -> bool {
         input.peek(syn::token::Brace)
             || input.peek(Token![|])
             || input.peek(Token![move])
             || input.peek(Token![async])
+            || named_otherwise(input).is_some()
             || is_bare(input)
     }
 
@@ -92,6 +94,22 @@ impl Subject for RawBody {
         {
             let _body = input.parse::<TokenTree>();
             return RawBody::Plain(braced(group.stream(), group.span(), group.span_close(), diagnostics));
+        }
+        if input.peek(Token![move]) && input.peek2(syn::token::Brace) {
+            diagnostics.at(input.span(), "the body runs in place, like any block; drop `move`");
+            let _move = input.parse::<Token![move]>();
+            return Self::read(input, diagnostics);
+        }
+        if let Some(Otherwise { name, body, at, message, behind }) = named_otherwise(input) {
+            diagnostics.at(at, message);
+            for _ in 0..behind {
+                let _tree = input.parse::<TokenTree>();
+            }
+            let body = braced(body.stream(), body.span(), body.span_close(), diagnostics);
+            let statements = body.statements;
+            if let Ok(closure) = syn::parse2(quote::quote!(|#name| { #(#statements)* })) {
+                return RawBody::Named(Box::new(closure));
+            }
         }
         let mut expr = match named_without_braces(input, diagnostics) {
             Some(closure) => Expr::Closure(closure),
@@ -107,6 +125,54 @@ impl Subject for RawBody {
             other => RawBody::Bare(Box::new(other)),
         }
     }
+}
+
+/// A body whose name is written in another way than `|s|`.
+struct Otherwise {
+    name: Ident,
+    body: Group,
+    at: Span,
+    message: &'static str,
+    /// How many trees it is.
+    behind: usize,
+}
+
+/// `|s { … }`, `|s, { … }`, `|s|, { … }`, `s| { … }` or `s => { … }`
+fn named_otherwise(input: ParseStream<'_>) -> Option<Otherwise> {
+    let mut cursor = input.cursor();
+    let mut trees = Vec::new();
+    while let (true, Some((tree, next))) = (trees.len() < 5, cursor.token_tree()) {
+        trees.push(tree);
+        cursor = next;
+    }
+    let is =
+        |tree: &TokenTree, sign: char| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == sign);
+    let (name, body, at, message, behind) = match &trees[..] {
+        [bar, TokenTree::Ident(name), TokenTree::Group(body), ..] if is(bar, '|') => {
+            (name, body, bar.span(), "a `|` is missing behind the name; write `|s| { … }`", 3)
+        }
+        [bar, TokenTree::Ident(name), comma, TokenTree::Group(body), ..]
+            if is(bar, '|') && is(comma, ',') =>
+        {
+            (name, body, comma.span(), "a `|` ends the name; write `|s| { … }`", 4)
+        }
+        [bar, TokenTree::Ident(name), end, comma, TokenTree::Group(body)]
+            if is(bar, '|') && is(end, '|') && is(comma, ',') =>
+        {
+            (name, body, comma.span(), "the body stands right behind the name; remove this `,`", 5)
+        }
+        [TokenTree::Ident(name), bar, TokenTree::Group(body), ..] if is(bar, '|') => {
+            (name, body, name.span(), "a `|` is missing before the name; write `|s| { … }`", 3)
+        }
+        [TokenTree::Ident(name), equals, arrow, TokenTree::Group(body), ..]
+            if is(equals, '=') && is(arrow, '>') =>
+        {
+            (name, body, equals.span(), "a scope is named between bars; write `|s| { … }`", 4)
+        }
+        _ => return None,
+    };
+    let is_braced = body.delimiter() == Delimiter::Brace && name != "move" && name != "async";
+    is_braced.then(|| Otherwise { name: name.clone(), body: body.clone(), at, message, behind })
 }
 
 /// `|s|`, `|` or `|s| half.`, when the rest of the body is still to be typed.

@@ -36,11 +36,11 @@ pub(super) fn is_list(trees: &[TokenTree]) -> bool {
                         ends_with_body(trees) || (meant && !has_semicolon(trees))
                     }
                     '=' => meant && ends_with_body(trees),
-                    ':' => punct.spacing() == Spacing::Alone && meant && ends_with_body(trees),
-                    _ => false,
+                    ':' if punct.spacing() == Spacing::Alone => meant && ends_with_body(trees),
+                    _ => ends_behind_comma(trees),
                 },
                 [TokenTree::Group(_), ..] if is_brace(&rest[0]) => options::find(&name.to_string()).is_some(),
-                [TokenTree::Group(_), ..] => meant && ends_with_body(trees),
+                [TokenTree::Group(_), ..] => meant && ends_with_body(trees) || ends_behind_comma(trees),
                 [TokenTree::Literal(_), ..] => meant,
                 [TokenTree::Ident(_), ..] => meant && ends_with_body(trees),
             }
@@ -76,6 +76,12 @@ fn ends_with_body(trees: &[TokenTree]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether it is one thing after the other, and braces behind the last comma: whatever it is, it is no statement.
+fn ends_behind_comma(trees: &[TokenTree]) -> bool {
+    matches!(trees, [.., comma, last] if is_brace(last) && is_punct(Some(comma), ','))
+        && !has_semicolon(trees)
 }
 
 fn has_semicolon(trees: &[TokenTree]) -> bool {
@@ -132,6 +138,9 @@ mod tests {
             "timeout == 3s, { body }",
             "{ body } timeout = 3s",
             "{ body } shield",
+            "Duration::from_secs(3), { body }",
+            "limit(), { body }",
+            "self.limit, { body }",
             ",",
         ] {
             assert!(list(code), "{code}");

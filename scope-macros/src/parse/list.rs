@@ -18,6 +18,9 @@ pub(crate) struct RawOption {
 
 impl ToTokens for RawOption {
     fn to_tokens(&self, tokens: &mut TokenStream) {
+        if let Value::Stray(stray) = &self.value {
+            return stray.to_tokens(tokens);
+        }
         self.name.to_tokens(tokens);
         self.equals.to_tokens(tokens);
         if let Value::Given(value) = &self.value {
@@ -31,6 +34,8 @@ pub(crate) enum Value {
     Given(Box<Expr>),
     /// Reported already.
     Unreadable,
+    /// It is no option at all, but an expression that begins with that name. Reported already.
+    Stray(Box<Expr>),
 }
 
 pub(crate) enum Element<T> {
@@ -42,12 +47,14 @@ pub(crate) enum Element<T> {
 pub(crate) trait Subject: Sized {
     /// What to write in its place, for messages.
     const EXPECTED: &str;
+    /// An option that may stand in front of it.
+    const EXAMPLE: Example;
 
     fn peek(input: ParseStream<'_>) -> bool;
 
-    /// What to write for something that is neither, to be added to that.
-    fn instead(_: ParseStream<'_>) -> &'static str {
-        ""
+    /// What to write for something that is neither, if that is not an option.
+    fn instead(_: ParseStream<'_>) -> Option<&'static str> {
+        None
     }
 
     /// Reads as much as belongs to it, at least one token.
@@ -59,18 +66,19 @@ pub(crate) enum Nothing {}
 
 impl Subject for Nothing {
     const EXPECTED: &str = "expected an option";
+    const EXAMPLE: Example = Example::Timeout;
 
     fn peek(_: ParseStream<'_>) -> bool {
         false
     }
 
-    fn instead(input: ParseStream<'_>) -> &'static str {
+    fn instead(input: ParseStream<'_>) -> Option<&'static str> {
         if input.peek(Token![|]) {
-            "; name the scope with `scope = s`"
+            Some("name the scope with `scope = s`")
         } else if input.peek(syn::token::Brace) {
-            "; the body of the scope is that of the function"
+            Some("the body of the scope is that of the function")
         } else {
-            ""
+            None
         }
     }
 
@@ -85,7 +93,7 @@ pub(crate) fn list<T: Subject>(tokens: TokenStream, diagnostics: &mut Diagnostic
     let parser = |input: ParseStream<'_>| {
         while !input.is_empty() {
             element(input, &mut elements, diagnostics);
-            separator(input, diagnostics);
+            separator(input, "options end with `,`", diagnostics);
         }
         Ok(())
     };
@@ -108,22 +116,88 @@ fn element<T: Subject>(
     } else if input.peek(Ident::peek_any) {
         elements.extend(option::<T>(input, diagnostics).map(Element::Option));
     } else {
-        let message = match input.fork().parse::<Lit>() {
-            Ok(_) => format!("{}; give the value a name, as in `timeout = \"3s\"`", T::EXPECTED),
-            Err(_) => format!("{}{}", T::EXPECTED, T::instead(input)),
-        };
-        diagnostics.at(input.span(), message);
+        diagnostics.at(input.span(), format!("{}; {}", T::EXPECTED, instead::<T>(input)));
         let _skipped = to_comma(input);
     }
 }
 
-fn separator(input: ParseStream<'_>, diagnostics: &mut Diagnostics) {
+/// What to write for what stands here, which is no option.
+fn instead<T: Subject>(input: ParseStream<'_>) -> String {
+    if let Some(instead) = T::instead(input) {
+        return instead.to_owned();
+    }
+    if let Ok(literal) = input.fork().parse::<Lit>() {
+        return format!("give the value a name, as in `{}`", T::EXAMPLE.of(&literal));
+    }
+    let negated = input.fork();
+    if negated.parse::<Token![!]>().is_ok()
+        && let Some(option) =
+            negated.parse::<Ident>().ok().filter(|name| options::resembles(&name.to_string()))
+    {
+        return format!("write `{option} = false`");
+    }
+    if input.peek(Token![#]) {
+        "it takes no attributes".to_owned()
+    } else if input.peek(syn::token::Paren) {
+        "remove the parentheses".to_owned()
+    } else if input.peek(syn::token::Bracket) {
+        "remove the brackets".to_owned()
+    } else {
+        format!("write one such as `{}`", T::EXAMPLE.text())
+    }
+}
+
+/// An option to show to those who wrote none.
+#[derive(Clone, Copy)]
+pub(crate) enum Example {
+    Timeout,
+    Name,
+}
+
+impl Example {
+    fn text(self) -> &'static str {
+        match self {
+            Example::Timeout => "timeout = \"3s\"",
+            Example::Name => "name = \"fetch\"",
+        }
+    }
+
+    /// The option that this was probably meant to be the value of.
+    fn of(self, literal: &Lit) -> String {
+        let written = literal.to_token_stream();
+        match literal {
+            Lit::Str(text) if matches!(self, Example::Name) || duration::parse(&text.value()).is_err() => {
+                format!("name = {written}")
+            }
+            _ if matches!(self, Example::Timeout) && duration::parse(&text_of(literal)).is_ok() => {
+                format!("timeout = {written}")
+            }
+            _ => self.text().to_owned(),
+        }
+    }
+}
+
+/// A literal without the quotes of a string.
+fn text_of(literal: &Lit) -> String {
+    match literal {
+        Lit::Str(text) => text.value(),
+        other => other.to_token_stream().to_string(),
+    }
+}
+
+/// Takes the comma; `rule` says where one belongs.
+fn separator(input: ParseStream<'_>, rule: &str, diagnostics: &mut Diagnostics) {
     if input.is_empty() || input.parse::<Token![,]>().is_ok() {
         return;
     }
     if input.peek(Token![;]) {
-        diagnostics.at(input.span(), "options end with `,`; write `,` instead of `;`");
+        diagnostics.at(input.span(), format!("{rule}; write `,` instead of `;`"));
         let _semicolon = input.parse::<Token![;]>();
+        return;
+    }
+    if input.peek(Token![:]) && !input.peek(Token![::]) {
+        diagnostics.at(input.span(), format!("{rule}; write `,` instead of `:`"));
+        let _colon = input.parse::<Token![:]>();
         return;
     }
     let next = match input.cursor().token_tree() {
@@ -140,6 +214,7 @@ fn separator(input: ParseStream<'_>, diagnostics: &mut Diagnostics) {
 }
 
 fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Option<RawOption> {
+    let whole = input.fork();
     let name = Ident::parse_any(input).ok()?;
     if name == "in" && (input.peek(Token![=]) || input.peek(Token![:])) {
         diagnostics.at(input.span(), "the scope stands right behind `in`; write `in s`");
@@ -155,14 +230,21 @@ fn option<T: Subject>(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> 
         let equals = input.parse().ok();
         return Some(RawOption { name, equals, value: value(input, diagnostics) });
     }
-    if input.peek(Token![::]) {
-        let message = format!("{}; give the value a name, as in `timeout = \"3s\"`", T::EXPECTED);
+    let is_option = options::resembles(&name.to_string());
+    let goes_on = input.peek(Token![::]) || input.peek(Token![.]) || input.peek(syn::token::Paren);
+    if input.peek(Token![::]) || goes_on && !is_option {
+        let example = T::EXAMPLE.text();
+        let message = format!("{}; give the value a name, as in `{example}`", T::EXPECTED);
         diagnostics.at(name.span(), message);
+        let stray = expression(&whole, diagnostics);
         let _skipped = to_comma(input);
-        return None;
+        return Some(RawOption { name, equals: None, value: Value::Stray(Box::new(stray)) });
     }
-    let message = format!("`{name}` takes its value with `=`; write `{name} = …`");
-    diagnostics.at(input.span(), message);
+    // Of a word that is no option, that is told.
+    if is_option {
+        let message = format!("`{name}` takes its value with `=`; write `{name} = …`");
+        diagnostics.at(input.span(), message);
+    }
     Some(RawOption { name, equals: None, value: misplaced_value(input) })
 }
 
@@ -211,15 +293,19 @@ fn value(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Value {
     match Expr::parse_without_eager_brace(&short) {
         Ok(expr) => {
             input.advance_to(&short);
-            match unit_behind(&expr, input) {
-                Some(unit) => {
-                    let number = expr.to_token_stream();
-                    let message = format!("a space stands before the unit; write `{number}{unit}`");
-                    diagnostics.at(unit.span(), message);
-                    Value::Unreadable
-                }
-                None => Value::Given(Box::new(expr)),
+            if let Some(unit) = unit_behind(&expr, input) {
+                let number = expr.to_token_stream();
+                let message = format!("a space stands before the unit; write `{number}{unit}`");
+                diagnostics.at(unit.span(), message);
+                return Value::Unreadable;
             }
+            if let Some(part) = part_behind(&expr, input) {
+                let (first, end) = (expr.to_token_stream(), part.to_token_stream());
+                let message = format!("a space stands inside of the duration; write `{first}{end}`");
+                diagnostics.at(part.span(), message);
+                return Value::Unreadable;
+            }
+            Value::Given(Box::new(expr))
         }
         Err(_) => Value::Given(Box::new(unread(input, diagnostics))),
     }
@@ -232,6 +318,18 @@ fn unit_behind(number: &Expr, input: ParseStream<'_>) -> Option<Ident> {
     let unit = fork.parse::<Ident>().ok().filter(|unit| is_number && duration::is_unit(&unit.to_string()))?;
     input.advance_to(&fork);
     Some(unit)
+}
+
+/// Takes the `30m` of `1h 30m`.
+fn part_behind(first: &Expr, input: ParseStream<'_>) -> Option<Lit> {
+    let length = |literal: &Lit| duration::parse(&text_of(literal)).is_ok();
+    let is_length =
+        matches!(first, Expr::Lit(ExprLit { lit: lit @ (Lit::Int(_) | Lit::Float(_)), .. }) if length(lit));
+    let fork = input.fork();
+    let part =
+        fork.parse::<Lit>().ok().filter(|part| is_length && !matches!(part, Lit::Str(_)) && length(part))?;
+    input.advance_to(&fork);
+    Some(part)
 }
 
 /// What stands in front of the next comma.
@@ -271,7 +369,12 @@ pub(super) fn expressions(tokens: TokenStream, diagnostics: &mut Diagnostics) ->
             } else {
                 expressions.push(expression(input, diagnostics));
             }
-            separator(input, diagnostics);
+            if input.peek(Token![=>]) {
+                diagnostics
+                    .at(input.span(), "an arm ends with its future; remove the `=>` and what is behind it");
+                let _skipped = to_comma(input);
+            }
+            separator(input, "arms are separated by `,`", diagnostics);
         }
         Ok(())
     };

@@ -1,6 +1,6 @@
 //! The input of `spawn!`, `fork!` and `spawn_blocking!`: options, and the future or the closure at the end.
 
-use super::list::{self, Element, Subject};
+use super::list::{self, Element, Example, Subject};
 use crate::diagnostics::Diagnostics;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -88,6 +88,7 @@ pub(crate) fn spawn(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<E
 
 impl Subject for RawFuture {
     const EXPECTED: &str = "expected an option or a future";
+    const EXAMPLE: Example = Example::Name;
 
     fn peek(input: ParseStream<'_>) -> bool {
         let behind = input.fork();
@@ -98,7 +99,11 @@ impl Subject for RawFuture {
         let behind = input.fork();
         let broken = behind.parse::<Ident>().is_ok()
             && (behind.peek(Ident) || behind.peek(Lit) || behind.peek(Token![:]) && !behind.peek(Token![::]));
-        !option && !broken
+        // The value of an option.
+        let behind = input.fork();
+        let value =
+            behind.parse::<Lit>().is_ok() && behind.parse::<Token![,]>().is_ok() && !behind.is_empty();
+        !option && !broken && !value
     }
 
     fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self {

@@ -1,7 +1,8 @@
 //! Notes each `.await` before it begins, so that a cancel can say where it landed.
 
 use super::Walk;
-use proc_macro2::{Delimiter, Group, Spacing, Span, TokenStream, TokenTree};
+use crate::expand::parts;
+use proc_macro2::{Delimiter, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::visit_mut;
@@ -21,19 +22,16 @@ impl Walk<'_> {
         let base = &awaited.base;
         let place = base.span();
         let at = Span::mixed_site().located_at(place);
-        let rt = self.around.runtime.private(at);
+        // As it was written: a crate that is not there is told of once, and not at each await.
+        let rt = self.around.runtime.as_written();
         let [file, line, column] = [
             quote_spanned!(place=> ::core::file!()),
             quote_spanned!(place=> ::core::line!()),
             quote_spanned!(place=> ::core::column!()),
         ];
-        let noted = quote_spanned! {at=>
-            #rt::at(#base, const { &#rt::AwaitSite::new(#file, #line, #column, #text) })
-        };
-        // In parentheses that stand where the expression stood: what the compiler says of the whole is said there.
-        let mut noted = Group::new(Delimiter::Parenthesis, noted);
-        noted.set_span(place);
-        *awaited.base = Expr::Verbatim(noted.into_token_stream());
+        let site = quote_spanned!(at=> const { &#rt::AwaitSite::new(#file, #line, #column, #text) });
+        let noted = parts::call(quote_spanned!(at=> #rt::at), quote_spanned!(at=> #base, #site), place);
+        *awaited.base = Expr::Verbatim(noted);
     }
 }
 

@@ -30,7 +30,7 @@ use spawns::Start;
 use std::mem;
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, Lifetime, Macro, Path, Stmt};
+use syn::{Expr, Lifetime, Macro, Path, Stmt, parse_quote};
 
 /// Whose body is walked.
 pub(crate) struct Surroundings<'a> {
@@ -167,11 +167,11 @@ impl Walk<'_> {
 
     fn jump(&mut self, expr: &mut Expr) {
         let (label, value) = match expr {
-            Expr::Break(jump) => (jump.label.as_ref(), jump.expr.take()),
-            Expr::Continue(jump) => (jump.label.as_ref(), None),
+            Expr::Break(jump) => (jump.label.clone(), jump.expr.take()),
+            Expr::Continue(jump) => (jump.label.clone(), None),
             _ => return,
         };
-        if !self.flow.leaves(label) {
+        if !self.flow.leaves(label.as_ref()) {
             if let Expr::Break(jump) = expr {
                 jump.expr = value;
             }
@@ -180,6 +180,10 @@ impl Walk<'_> {
         let at = Span::mixed_site().located_at(expr.span());
         if let Some(value) = value {
             let rt = self.around.runtime.private(at);
+            if let Some(label) = label {
+                // It is used all the same.
+                self.jump_number(parse_quote!(break #label #rt::Return::new().never()));
+            }
             *expr = Expr::Verbatim(quote_spanned!(at=> ({ let _ = #value; match #rt::finish().await {} })));
             self.misuses.push(Misuse::ValueJump { value });
             return;
@@ -242,6 +246,9 @@ impl VisitMut for Walk<'_> {
             Expr::Yield(yielded) => {
                 if self.is_own_code() {
                     self.misuses.push(Misuse::Yield { at: yielded.yield_token.span });
+                    // What is reported is not told by the compiler again.
+                    let value = yielded.expr.take().into_iter();
+                    *expr = parse_quote!(({ #(let _ = #value;)* }));
                 }
                 visit_mut::visit_expr_mut(self, expr);
             }

@@ -27,7 +27,8 @@ const VALID: &[(Called, usize, &[&str])] = &[
     (Shield, 6_000, &["{ conn.commit(&rows).await?; spawn!(a); }", "a.b().await", "|s| { 1 }"]),
     (Spawn, 22_000, &["name = format!(\"{a}\"), in s, async move { loop { b.await } }", "background, f(a, |b| c)"]),
     (Fork, 22_000, &["skip_if_cancelled, async { a?.b(&c).await }", "name = \"x\", f()"]),
-    (SpawnBlocking, 22_000, &["abandon, name = \"x\", move || { a.b(); c }", "in s, f"]),
+    (Detach, 2_000, &["a.b(c)", "async move { a.await?; b }"]),
+    (SpawnBlocking, 20_000, &["abandon, name = \"x\", move || { a.b(); c }", "in s, f"]),
     (Race, 6_000, &["a, spawn!(name = \"b\", c), async { d.await? },", "f(a, b), g"]),
     (TryJoin, 6_000, &["a.b(), spawn!(c), async { scope!({ d }) }", "a"]),
 ];

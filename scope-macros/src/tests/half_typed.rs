@@ -108,6 +108,14 @@ fn every_name_survives_and_the_expansion_is_rust() {
         "timeout = 3s, |s",
         "timeout = 3s, |s| { let x = s.; x }",
         "timeout = 3s, async { a. }",
+        "timeout = Some(3s + a.), { b }",
+        "a.b, { c. }",
+        "A::b(c), { d. }",
+        "|s { s. }",
+        "|s, { s.; a(s) }",
+        "|s|, { s. }",
+        "timeout = 3s, s| { s. }",
+        "timeout = 3s, s => { s.; a }",
         "timeout = 3s, { a. } ",
     ] {
         if code.parse::<TokenStream>().is_err() {
@@ -116,7 +124,10 @@ fn every_name_survives_and_the_expansion_is_rust() {
         expansion(Scope, code);
         expansion(BlockingScope, code);
         // A shield takes neither options nor a name: what they mention goes with them.
-        if !["timeo", "deadline", "fallback", "name", "|"].iter().any(|option| code.starts_with(option)) {
+        if !["timeo", "deadline", "fallback", "name", "|", "a.b,", "A::"]
+            .iter()
+            .any(|option| code.starts_with(option))
+        {
             expansion(Shield, code);
         }
         expansion(Attribute, &format!("() async fn f(p: P) -> R {{ {code} }}"));
@@ -156,6 +167,9 @@ fn children_and_arms_survive_as_well() {
                 expansion(called, code);
             }
         }
+    }
+    for code in ["", "a.", "async { a. }", "async", "a +", "a(b)., "] {
+        expansion(Detach, code);
     }
     expansion(Race, "a, b., c.d()");
     expansion(Race, "a(b), async { spawn!(c).await }, fork!(d)");

@@ -19,6 +19,7 @@ pub(crate) enum Called {
     Spawn,
     Fork,
     SpawnBlocking,
+    Detach,
     Race,
     TryJoin,
 }
@@ -47,6 +48,7 @@ pub(crate) fn expand(called: Called, input: TokenStream) -> TokenStream {
             pipeline::spawn_macro(SpawnKind::Thread, with_runtime(quote!(@scope (s) #input)))
         }
         Called::Fork => pipeline::fork_macro(with_runtime(quote!(@scope (s) #input))),
+        Called::Detach => pipeline::detach_macro(with_runtime(input)),
         Called::Race => pipeline::race_macro(RaceKind::Race, with_runtime(input)),
         Called::TryJoin => pipeline::race_macro(RaceKind::TryJoin, with_runtime(input)),
     }

@@ -21,7 +21,7 @@ use crate::race::{Here, Parallel};
 use crate::signal::Signal;
 use crate::site::Site;
 use crate::tree::{ChildEnd, Look, Node, Origin, Role, Untaken};
-use crate::values::IntoName;
+use crate::values::{ChildFuture, IntoName};
 
 /// How a child is spawned: what `spawn!` gathers from its options.
 pub struct Child<F> {
@@ -40,7 +40,7 @@ pub struct Child<F> {
 ///
 /// What is no future has no output either, and so `Asked` makes nothing of it that has methods: the compiler says once
 /// what is wrong, and nothing about what we do next.
-pub fn child<F: Future<Output = O>, O>(site: &'static Site, future: F) -> <O as Asked>::Child<F> {
+pub fn child<F: ChildFuture<Output = O>, O>(site: &'static Site, future: F) -> <O as Asked>::Child<F> {
     Child::new(site, future)
 }
 
