@@ -211,6 +211,7 @@ fn bodies_that_are_none() {
     scope_says("{ 1 }, { 2 }", &["`scope!` has one body; join the two"]);
     scope_says("async { 1 }", &["`scope!` awaits its body in place, like any block; drop `async`"]);
     scope_says("timeout = 3s, f()", &["a body stands in braces; write `{ … }`"]);
+    scope_says("timeout = 3s, scope!({ 1 })", &["a body stands in braces; write `{ … }`"]);
     scope_says("|s| 1", &["a body stands in braces; write `|s| { … }`"]);
     scope_says("|s| |s| { 1 }", &["the scope has a name already; write `|s| { … }` once"]);
     scope_says("|s, t| { 1 }", &["a scope gets one name; write `|s| { … }`"]);

@@ -5,7 +5,7 @@ use crate::model::{Body, Exits, Fallback, Setting};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Pat, Stmt};
+use syn::{Expr, Pat, Stmt};
 
 /// Pins the type that is returned to that of the code around. It stands once before the body and once in it, and
 /// since it comes first, the compiler blames what the user returns, and not us.
@@ -17,15 +17,18 @@ pub(super) fn pin(ret: &Ident, at: Span) -> TokenStream {
     quote_spanned!(at=> #[allow(unreachable_code)] if false { return #ret.never(); })
 }
 
-/// A call that begins and ends where the user's code stands: so what the compiler says of the whole is said of that, and
+/// A call that begins and ends where the user's code does: so what the compiler says of the whole is said of that, and
 /// what it suggests can be applied.
-pub(crate) fn call(function: TokenStream, arguments: TokenStream, place: Span) -> TokenStream {
-    let in_place = |tokens| {
+pub(crate) fn call(function: TokenStream, arguments: TokenStream, code: &Expr) -> TokenStream {
+    let in_parentheses = |tokens, place| {
         let mut group = Group::new(Delimiter::Parenthesis, tokens);
         group.set_span(place);
         group
     };
-    let (function, arguments) = (in_place(function), in_place(arguments));
+    // A span of several tokens can't be made here, but the compiler makes one from the first and the last.
+    let last = code.to_token_stream().into_iter().last();
+    let function = in_parentheses(function, code.span());
+    let arguments = in_parentheses(arguments, last.map_or_else(|| code.span(), |last| last.span()));
     quote!(#function #arguments)
 }
 

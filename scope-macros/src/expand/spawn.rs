@@ -19,7 +19,7 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
         Into::Race(output) => {
             let (site, subject) = (site::site(&child.site, rt), &child.subject);
             let new = quote_spanned!(at=> #rt::Child::arm);
-            let arm = parts::call(new, quote_spanned!(at=> &__SITE, #subject), subject.span());
+            let arm = parts::call(new, quote_spanned!(at=> &__SITE, #subject), subject);
             let arm = options(child, arm, at);
             return quote_spanned!(at=> { #site #rt::parallel(#output, #arm) });
         }

@@ -200,8 +200,9 @@ fn named_without_braces(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -
 /// Whether a call or the like stands at the end of the list, where the body should.
 fn is_bare(input: ParseStream<'_>) -> bool {
     let looks_like_option = input.cursor().ident().is_some_and(|(name, rest)| {
-        let with_value = rest.punct().is_some_and(|(punct, _)| matches!(punct.as_char(), '=' | ','));
-        with_value || options::resembles(&name.to_string())
+        let behind = rest.punct().map(|(punct, _)| punct.as_char());
+        // `scope!(…)` is a call, like any other.
+        behind != Some('!') && (matches!(behind, Some('=' | ',')) || options::resembles(&name.to_string()))
     });
     let fork = input.fork();
     !looks_like_option

@@ -30,7 +30,7 @@ impl Walk<'_> {
             quote_spanned!(place=> ::core::column!()),
         ];
         let site = quote_spanned!(at=> const { &#rt::AwaitSite::new(#file, #line, #column, #text) });
-        let noted = parts::call(quote_spanned!(at=> #rt::at), quote_spanned!(at=> #base, #site), place);
+        let noted = parts::call(quote_spanned!(at=> #rt::at), quote_spanned!(at=> #base, #site), base);
         *awaited.base = Expr::Verbatim(noted);
     }
 }

@@ -12,7 +12,8 @@ async fn place() -> Result<(), Cancelled> {
     let bounded: u8 = fail_after(Duration::from_secs(3), fetch(3)).await;
     scope!({ let inner: u16 = fetch(4).await; })?;
     fetch(fetch(5)).await;
-    Ok(fetch(6).await)
+    fetch(6).await.await;
+    Ok(fetch(7).await)
 }
 
 fn main() {
