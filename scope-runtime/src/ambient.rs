@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::boundary::{Block, Left, NeverErr};
 use crate::cause::Cancelled;
-use crate::context::{self, Frame, waker_id, with_stack};
+use crate::context::{self, Frame, Stack, waker_id, with_stack};
 use crate::scope::{ScopeHandle, effective_instant, remaining_time};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place};
@@ -83,17 +83,23 @@ pub fn try_current() -> Option<ScopeHandle> {
 /// assert_eq!(stopped_at.unwrap(), 3); // no await, so nothing was dropped
 /// # }
 /// ```
+#[inline]
 pub fn check() -> Result<(), Cancelled> {
+    match with_stack(|stack| if stack.sees_plainly_nothing() { None } else { cancelled_here(stack) }) {
+        Some(Some(cancelled)) => Err(cancelled),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn cancelled_here(stack: &Stack<'_>) -> Option<Cancelled> {
     let mut look = Look::new();
-    let cancelled = with_stack(|stack| {
-        if stack.sees_cancel(&mut look) != Some(true) {
-            return None;
-        }
-        // If the error comes back, its scope must recognise it (rule W3).
-        stack.make_top_node();
-        stack.cancelled_error(&mut look)
-    });
-    cancelled.flatten().map_or(Ok(()), Err)
+    if stack.sees_cancel(&mut look) != Some(true) {
+        return None;
+    }
+    // If the error comes back, its scope must recognise it (rule W3).
+    stack.make_top_node();
+    stack.cancelled_error(&mut look)
 }
 
 /// Yields to the runtime once, and is a delivery point on both sides.
@@ -175,8 +181,8 @@ pub async fn cancelled() {
 /// # }
 /// ```
 pub fn is_cancelled() -> bool {
-    let mut look = Look::new();
-    with_stack(|stack| stack.sees_cancel(&mut look)).flatten() == Some(true)
+    with_stack(|stack| !stack.sees_plainly_nothing() && stack.sees_cancel(&mut Look::new()) == Some(true))
+        .unwrap_or(false)
 }
 
 /// The time until the earliest deadline that counts here: `None` without one, zero once a cancel is visible
@@ -292,7 +298,7 @@ pin_project! {
 fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> FailAfter<F> {
     crate::private::require_runtime(|| name.to_owned());
     let site = Site::of_call(Kind::Scope, name, Location::caller());
-    FailAfter { block: Block::new(Frame::new(site, None), future, NeverErr), timeout: Some(timeout) }
+    FailAfter { block: Block::new(Frame::new(site), future, NeverErr), timeout: Some(timeout) }
 }
 
 /// Runs a future in a scope with a timeout, and fails if the time is up: `scope!(timeout = d, { fut.await })` without

@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::base::{Base, Timer, Watch};
+use crate::base::Base;
 use crate::cause::Cancelled;
 use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Pause, Seat, Stack, waker_id};
-use crate::deadline::{Given, Moment};
+use crate::deadline::{Bound, Moment};
 use crate::failure::{ErrorText, Failure, FailureKind, Payload};
 use crate::hosted::Hosted;
 use crate::orphan;
@@ -60,6 +60,8 @@ impl<R> Classify<R> for NeverErr {
 }
 
 /// What leaves a boundary.
+// Its tag has a word of its own: the bytes behind a smaller one are copied in pieces that the processor can't forward.
+#[repr(usize)]
 pub enum Left<R> {
     /// The body ended with its enclosing function's value: by `return`, by `?`, or as that function's body.
     Returned(R),
@@ -119,8 +121,6 @@ pin_project! {
         stage: Stage<B, B::Output>,
         #[pin]
         hosted: H,
-        #[pin]
-        timer: P::Timer,
         frame: Frame,
         base: P,
         classify: C,
@@ -179,7 +179,7 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
             true => Stage::Ending { end: Some(End::Cut) },
             false => Stage::Body { body },
         };
-        Self { stage, hosted, timer: Timer::default(), frame, base: (), classify }
+        Self { stage, hosted, frame, base: (), classify }
     }
 
     /// A block whose body has ended with this value: its children are all that is left.
@@ -188,20 +188,19 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>> Block<B, C, H> {
             node.begin_ending();
         }
         let stage = Stage::Ending { end: Some(End::Returned(value)) };
-        Self { stage, hosted, timer: Timer::default(), frame, base: (), classify }
+        Self { stage, hosted, frame, base: (), classify }
     }
 
     /// Gives the scope a timeout that counts from now (rule L1).
     pub(crate) fn bound(self: Pin<&mut Self>, timeout: Duration) {
-        let deadline = Moment::now().after(timeout);
-        self.project().frame.bound(deadline, Given::timeout(timeout), timeout.is_zero());
+        self.project().frame.bind(Bound::after(timeout));
     }
 }
 
 impl<B: Future, C: Classify<B::Output>, P: Base> Block<B, C, (), P> {
     /// A block that stands on something of its own, wherever it is polled.
     pub(crate) fn standing_on(base: P, frame: Frame, body: B, classify: C) -> Self {
-        Self { stage: Stage::Body { body }, hosted: (), timer: P::Timer::default(), frame, base, classify }
+        Self { stage: Stage::Body { body }, hosted: (), frame, base, classify }
     }
 }
 
@@ -244,13 +243,15 @@ impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, P: Base> Block<B, 
 impl<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, P: Base> Future for Block<B, C, H, P> {
     type Output = Left<B::Output>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let frame = &*this.frame;
         assert!(!frame.is_left(), "a scope was polled after it was left");
-        let polled = context::enter_seated(frame, this.base.seat(), waker_id(cx.waker()), |stack| {
-            poll_entered(stack, this.stage, this.hosted, this.timer, *this.classify, cx)
+        // Written where it stays: it would be moved once for every function that it went through.
+        let mut polled = Poll::Pending;
+        context::enter_seated(frame, this.base.seat(), waker_id(cx.waker()), |stack| {
+            poll_entered(stack, this.stage, this.hosted, *this.classify, cx, &mut polled);
         });
         if polled.is_ready() {
             frame.leave();
@@ -268,80 +269,96 @@ enum Verdict {
     Deliver,
 }
 
-/// How the body ended, and whether what was watched beside it could be dropped.
-type Ended<R> = (End<R>, Result<(), Payload>);
+/// What a poll of the body gave.
+enum Polled<R> {
+    Pending,
+    /// It has ended, in a scope that has nothing else to see to: what leaves it is in its place.
+    Left,
+    /// How it ended, and whether what was watched beside it could be dropped.
+    Ended(End<R>, Result<(), Payload>),
+}
 
-/// Polls the body; at its end it is dropped in the same go. `None` if it is pending.
-#[inline]
-fn poll_body<B: Future, H: Hosted<B::Output>>(
+/// Polls the body; at its end it is dropped in the same go.
+#[inline(always)]
+fn poll_body<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     hosted: Pin<&mut H>,
+    classify: C,
     cx: &mut Context<'_>,
-) -> Option<Ended<B::Output>> {
-    let StageProj::Body { body } = stage.as_mut().project() else { return None };
-    let end = match body.poll(cx) {
-        Poll::Ready(value) => End::Returned(value),
-        Poll::Pending if stack.take_finished() => End::Finished,
-        Poll::Pending => return None,
+    left: &mut Poll<Left<B::Output>>,
+) -> Polled<B::Output> {
+    let StageProj::Body { body } = stage.as_mut().project() else { return Polled::Pending };
+    let value = match body.poll(cx) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending if stack.has_finished() => None,
+        Poll::Pending => return Polled::Pending,
     };
     stack.begin_drop();
     // While children are left, what is watched may still cancel them (rule B3).
     let stopped =
         hosted.stop_watching_unless(&|| stack.frame().node().is_some_and(|node| node.has_children()));
     stage.set(Stage::Left);
-    Some((end, stopped))
+    match value {
+        None if stopped.is_ok() && stack.ends_plainly() => {
+            *left = Poll::Ready(Left::Finished);
+            Polled::Left
+        }
+        Some(value) if stopped.is_ok() && stack.ends_plainly() && !classify.is_err(&value) => {
+            *left = Poll::Ready(Left::Returned(value));
+            Polled::Left
+        }
+        value => Polled::Ended(value.map_or(End::Finished, End::Returned), stopped),
+    }
 }
 
 /// Polls what is in the stage, with the frame on the stack.
-#[inline]
-fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>, W: Watch>(
+#[inline(always)]
+fn poll_entered<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,
     mut hosted: Pin<&mut H>,
-    mut timer: Pin<&mut W>,
     classify: C,
     cx: &mut Context<'_>,
-) -> Poll<Left<B::Output>> {
+    polled: &mut Poll<Left<B::Output>>,
+) {
     if matches!(stage.as_mut().project(), StageProj::Body { .. }) {
-        // Scopes inside must see it in this very pass, so that they unwind first (rule U1).
-        if stack.frame().node().is_none() && timer.as_ref().is_elapsed() {
-            stack.expire();
-        }
+        stack.expire_if_passed();
         // The hosted children first, new ones too: if they wake the body and then cancel it, or a scope around, it goes on
         // before anybody looks for the cancel, as it would if they were tasks (rule D2).
         hosted.as_mut().poll(cx);
         let left = loop {
-            let polled = AssertUnwindSafe(|| poll_body(stack, stage.as_mut(), hosted.as_mut(), cx));
-            break match catch_unwind(polled) {
-                Ok(Some((end, stopped))) => settle_body(stack, stage.as_mut(), end, stopped, classify),
+            let poll = || poll_body(stack, stage.as_mut(), hosted.as_mut(), classify, cx, polled);
+            break match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Polled::Left) => return,
+                Ok(Polled::Ended(end, stopped)) => settle_body(stack, stage.as_mut(), end, stopped, classify),
                 Err(payload) => {
                     end_body(stack, stage.as_mut(), hosted.as_mut(), End::Panicked(payload), classify)
                 }
-                Ok(None) => match suspended(stack, hosted.as_mut(), timer.as_mut(), cx) {
+                Ok(Polled::Pending) => match suspended(stack, hosted.as_mut(), cx) {
                     Verdict::Keep if hosted.has_new() => {
                         hosted.as_mut().poll(cx);
                         continue;
                     }
-                    Verdict::Keep => return Poll::Pending,
+                    Verdict::Keep => return,
                     Verdict::Deliver => end_body(stack, stage.as_mut(), hosted.as_mut(), End::Cut, classify),
                 },
             };
         };
         if let Some(left) = left {
-            return Poll::Ready(left);
+            *polled = Poll::Ready(left);
+            return;
         }
     }
-    poll_end(stack, stage, hosted, timer, cx)
+    *polled = poll_end(stack, stage, hosted, cx);
 }
 
 /// Polls what comes behind the body.
 #[inline(never)]
-fn poll_end<B, R, H: Hosted<R>, W: Watch>(
+fn poll_end<B, R, H: Hosted<R>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, R>>,
     mut hosted: Pin<&mut H>,
-    mut timer: Pin<&mut W>,
     cx: &mut Context<'_>,
 ) -> Poll<Left<R>> {
     loop {
@@ -368,7 +385,7 @@ fn poll_end<B, R, H: Hosted<R>, W: Watch>(
                         let mut look = Look::new();
                         let deadline = stack.needs_timer(&mut look);
                         drop(look);
-                        if timer.as_mut().has_passed(deadline, Some(node), cx) {
+                        if stack.frame().timers().node_passed(deadline, node) {
                             continue;
                         }
                         stack.frame().watched();
@@ -439,24 +456,27 @@ fn same(a: Option<&Arc<Node>>, b: Option<&Arc<Node>>) -> bool {
 }
 
 /// The body is pending: looks whether it stays.
-#[inline]
-fn suspended<R, H: Hosted<R>, W: Watch>(
-    stack: &Stack<'_>,
-    hosted: Pin<&mut H>,
-    timer: Pin<&mut W>,
-    cx: &mut Context<'_>,
-) -> Verdict {
+#[inline(always)]
+fn suspended<R, H: Hosted<R>>(stack: &Stack<'_>, hosted: Pin<&mut H>, cx: &mut Context<'_>) -> Verdict {
     hosted.watch(cx);
+    if stack.goes_on_plainly() && !stack.has_run_out(cx) {
+        return Verdict::Keep;
+    }
+    if stack.is_light_and_cut() {
+        return Verdict::Deliver;
+    }
+    suspended_for_a_reason(stack, cx)
+}
+
+/// The same where there may be something to act on.
+#[inline(never)]
+fn suspended_for_a_reason(stack: &Stack<'_>, cx: &mut Context<'_>) -> Verdict {
     let mut look = Look::new();
     match stack.pause(cx.waker(), &mut look) {
-        Pause::Shared(node) => return suspended_with_node(stack, node, timer, cx),
+        Pause::Shared(node) => return suspended_with_node(stack, node, cx),
         Pause::Deliver => {}
-        Pause::Kept(deadline) => {
-            if !timer.has_passed(deadline, None, cx) {
-                return Verdict::Keep;
-            }
-            stack.expire();
-        }
+        Pause::Kept if !stack.has_run_out(cx) => return Verdict::Keep,
+        Pause::Kept => stack.expire(),
     }
     deliver(stack, &mut look);
     Verdict::Deliver
@@ -464,12 +484,7 @@ fn suspended<R, H: Hosted<R>, W: Watch>(
 
 /// The same with a node: registers for whatever may change, then looks (invariant 3 of the tree).
 #[inline(never)]
-fn suspended_with_node<W: Watch>(
-    stack: &Stack<'_>,
-    node: &Arc<Node>,
-    mut timer: Pin<&mut W>,
-    cx: &mut Context<'_>,
-) -> Verdict {
+fn suspended_with_node(stack: &Stack<'_>, node: &Arc<Node>, cx: &mut Context<'_>) -> Verdict {
     node.register(cx.waker());
     node.pass_again_if_changed(cx.waker());
     loop {
@@ -487,7 +502,7 @@ fn suspended_with_node<W: Watch>(
         // One that waits may unwind for a cancel that is only soft: what is inside depends on the deadline all the same.
         let wait_until = wait_until.min(stack.needs_timer(&mut look));
         drop(look);
-        if !timer.as_mut().has_passed(wait_until, Some(node), cx) {
+        if !stack.frame().timers().node_passed(wait_until, node) {
             stack.frame().watched();
             return Verdict::Keep;
         }
@@ -496,6 +511,10 @@ fn suspended_with_node<W: Watch>(
 
 /// Takes note of a delivery before the body is dropped.
 fn deliver(stack: &Stack<'_>, look: &mut Look) {
+    if stack.is_light() {
+        // Its scope knows all that there is to know.
+        return;
+    }
     let foreign = stack.inner_unwound() || stack.sees_outer_hard_cancel(look);
     let softly = stack.inner_unwound_softly() && !stack.sees_hard_cancel(look);
     take_note(stack, foreign, softly, look);
@@ -524,11 +543,14 @@ fn end_body<B: Future, C: Classify<B::Output>, H: Hosted<B::Output>>(
     stack.begin_drop();
     let stopped = hosted.stop_watching();
     let dropped = drop_body(stage.as_mut());
+    if stack.is_light() && dropped.is_ok() && matches!(end, End::Cut) {
+        return Some(Left::Cut);
+    }
     settle_body(stack, stage, end, stopped.and(dropped), classify)
 }
 
 /// The body is gone. A scope without a node has nothing to wait for: it is left at once, unless it was cut.
-#[inline]
+#[inline(never)]
 fn settle_body<B: Future, C: Classify<B::Output>>(
     stack: &Stack<'_>,
     mut stage: Pin<&mut Stage<B, B::Output>>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Sleep;
 
 use crate::context::{self, Frame, waker_id, with_stack};
-use crate::deadline::{Given, Moment};
+use crate::deadline::{Bound, Given, Moment};
 use crate::failure::{Failure, Payload};
 use crate::site::{Kind, Site};
 use crate::task::spawn_shielded;
@@ -58,12 +58,12 @@ pub(crate) static CLEANUP: Site = Site::new(Kind::Cleanup, "", "", 0, 0, "");
 
 impl CleanupRun {
     fn new(future: Boxed) -> Self {
-        Self { future, frame: Frame::new(&CLEANUP, None).shielded() }
+        Self { future, frame: Frame::new(&CLEANUP).shielded() }
     }
 
     /// Gives it a deadline that it can ask for. Sync code can't be dropped.
     fn bound(&mut self, until: Moment, limit: Duration) {
-        self.frame.bound(until, Given::timeout(limit), false);
+        self.frame.bind(Bound { at: until.instant(), given: Given::timeout(limit), passed: false });
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {

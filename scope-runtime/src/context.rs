@@ -5,16 +5,19 @@
 //! without node.
 
 use std::cell::{Cell, OnceCell};
+use std::ptr;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::cause::{Cancelled, Cause, ToldAs, Who};
-use crate::deadline::{Given, Moment};
+use crate::deadline::{Bound, Given, Moment, has_passed};
 use crate::landing::Awaiting;
 use crate::poll_stack;
 use crate::site::{Kind, Site};
+use crate::timer::Timers;
 use crate::tree::{ChildKey, Extra, Look, Node, NodeInit, Place, Registered, bubbles_exist, deadline_cause};
 
 pub(crate) use crate::poll_stack::{outside, with_stack};
@@ -24,71 +27,109 @@ pub(crate) struct Frame {
     site: &'static Site,
     node: OnceCell<Arc<Node>>,
     /// That of the node, once there is one.
-    deadline: Moment,
+    deadline: Option<Instant>,
     /// The await that the body started last (rule W4).
     awaiting: Cell<Awaiting>,
     given: Given,
     flags: Cell<u16>,
+    phase: Cell<Phase>,
+    timers: Timers,
+    /// The frame whose timer this one has come to rely on, to be told apart only; 0 is none.
+    lender: Cell<usize>,
+}
+
+/// How far the scope has come. No flag: what every scope goes through is stored without a look at what was there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Body,
+    /// The body has reached its end, and says so by being pending.
+    Finished,
+    /// The body is being dropped.
+    Dropping,
+    Ending,
+    /// The boundary was left.
+    Left,
 }
 
 /// Hides outer cancels.
 const SHIELD: u16 = 1;
-/// The body has reached its end.
-const FINISHED: u16 = 1 << 1;
 /// A scope inside unwound without absorbing (rule D4).
-const INNER_UNWOUND: u16 = 1 << 2;
+const INNER_UNWOUND: u16 = 1 << 1;
 /// The deadline was seen to have passed.
-const EXPIRED: u16 = 1 << 3;
+const EXPIRED: u16 = 1 << 2;
 /// The parent is the node's, whatever is below on the stack: a child task or a guest.
-const ROOTED: u16 = 1 << 4;
-/// The body is being dropped.
-const DROPPING: u16 = 1 << 5;
+const ROOTED: u16 = 1 << 3;
 /// The body is about to end with the failure of a block inside of it.
-const FAILING: u16 = 1 << 6;
+const FAILING: u16 = 1 << 4;
 /// A stretch of code under a scope, without an end of its own.
-const STRETCH: u16 = 1 << 7;
+const STRETCH: u16 = 1 << 5;
 /// Its body must not run (rule B2).
-const REFUSED: u16 = 1 << 8;
+const REFUSED: u16 = 1 << 6;
 /// What the scope inside unwound for was only soft (rule G1).
-const INNER_UNWOUND_SOFTLY: u16 = 1 << 9;
+const INNER_UNWOUND_SOFTLY: u16 = 1 << 7;
 /// The body is a stretch of this thread, not a future: no cancel drops it.
-const THREAD: u16 = 1 << 10;
-/// The boundary was left.
-const LEFT: u16 = 1 << 11;
+const THREAD: u16 = 1 << 8;
 /// The boundary has a timer for what happens to the scope by the clock, or a frame around it has, and it reaches those
 /// inside without a pass.
-const WATCHED: u16 = 1 << 12;
+const WATCHED: u16 = 1 << 9;
 /// The body is a wait of sync code, which sees what happens to this frame.
-const WAITING: u16 = 1 << 13;
+const WAITING: u16 = 1 << 10;
 
 impl Frame {
-    /// A scope with options that few have gets a node at once: there is no room for them here.
-    #[inline]
-    pub(crate) fn new(site: &'static Site, extra: Option<Box<Extra>>) -> Self {
-        let node = OnceCell::new();
-        if extra.is_some() {
-            let _ = node.set(Arc::new(Node::new(NodeInit { extra, ..NodeInit::plain(site, None) })));
-        }
+    #[inline(always)]
+    pub(crate) fn new(site: &'static Site) -> Self {
+        Self::with(site, Bound::NONE, false)
+    }
+
+    /// The frame of a scope with the options that most have.
+    #[inline(always)]
+    pub(crate) fn with(site: &'static Site, bound: Bound, shield: bool) -> Self {
+        let flags = if bound.passed { EXPIRED } else { 0 } | if shield { SHIELD } else { 0 };
         Self {
             site,
-            node,
-            deadline: Moment::NEVER,
+            node: OnceCell::new(),
+            deadline: bound.at,
             awaiting: Cell::new(None),
-            given: Given::NOTHING,
-            flags: Cell::new(0),
+            given: bound.given,
+            flags: Cell::new(flags),
+            phase: Cell::new(Phase::Body),
+            timers: Timers::new(),
+            lender: Cell::new(0),
         }
+    }
+
+    /// The same with what few have: there is no room for that here, so it gets its node at once.
+    #[cold]
+    pub(crate) fn with_extra(self, extra: Box<Extra>) -> Self {
+        self.flags.set(self.flags.get() & !EXPIRED);
+        let node = self.node_with(Some(extra));
+        if node.refuse_if_link_is_closed() {
+            self.set(REFUSED);
+        }
+        let _ = self.node.set(Arc::new(node));
+        self
+    }
+
+    fn node_with(&self, extra: Option<Box<Extra>>) -> Node {
+        Node::new(NodeInit {
+            extra,
+            deadline: self.deadline,
+            given: self.given,
+            shield: self.has(SHIELD),
+            ..NodeInit::plain(self.site, None)
+        })
     }
 
     /// The frame of a child task that has no node yet: it stands on its [`Seat`].
     pub(crate) fn seated(site: &'static Site) -> Self {
-        let frame = Self::new(site, None);
+        let frame = Self::new(site);
         frame.set(ROOTED);
         frame
     }
 
     /// The frame of a child task, of a guest, or of a cleanup that runs for `node`.
     pub(crate) fn rooted(node: Arc<Node>) -> Self {
-        let frame = Self::new(node.site(), None);
+        let frame = Self::new(node.site());
         let _ = frame.node.set(node);
         frame.set(ROOTED);
         frame
@@ -104,9 +145,6 @@ impl Frame {
 
     pub(crate) fn shielded(self) -> Self {
         self.set(SHIELD);
-        if let Some(node) = self.node() {
-            node.set_shield(true);
-        }
         self
     }
 
@@ -116,19 +154,13 @@ impl Frame {
         self
     }
 
-    /// See [`bound`](Self::bound).
+    /// Sets the deadline, before anybody has seen the scope (rule D1).
     #[inline]
-    pub(crate) fn with_deadline(mut self, at: Moment, given: Given, passed: bool) -> Self {
-        self.bound(at, given, passed);
-        self
-    }
-
-    /// Sets the deadline, before anybody has seen the scope; `passed` if it is known to have passed (rule D1).
-    pub(crate) fn bound(&mut self, at: Moment, given: Given, passed: bool) {
-        (self.deadline, self.given) = (at, given);
+    pub(crate) fn bind(&mut self, bound: Bound) {
+        (self.deadline, self.given) = (bound.at, bound.given);
         match self.node.get() {
-            Some(node) => node.begin_with_deadline(at, given),
-            None if passed => self.set(EXPIRED),
+            Some(node) => node.begin_with_deadline(self.moment(), bound.given),
+            None if bound.passed => self.set(EXPIRED),
             None => {}
         }
     }
@@ -164,18 +196,27 @@ impl Frame {
         flags & flag != 0
     }
 
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
     pub(crate) fn awaiting(&self) -> Awaiting {
         self.awaiting.get()
     }
 
+    /// The deadline of a frame without node, as the tree has it.
+    fn moment(&self) -> Moment {
+        self.deadline.map_or(Moment::NEVER, Moment::at)
+    }
+
     /// The deadline that this scope has of its own.
     fn own_deadline(&self) -> Moment {
-        self.node().map_or(self.deadline, |node| node.deadline())
+        self.node().map_or_else(|| self.moment(), |node| node.deadline())
     }
 
     /// The next moment at which something happens to this scope by the clock.
     fn next_event(&self) -> Moment {
-        self.node().map_or(self.deadline, |node| node.next_event())
+        self.node().map_or_else(|| self.moment(), |node| node.next_event())
     }
 
     fn is_shielded(&self) -> bool {
@@ -187,7 +228,10 @@ impl Frame {
         if let Some(node) = self.node() {
             return node.cancel_called(look);
         }
-        if !self.has(EXPIRED) && !self.deadline.is_never() && look.now() >= self.deadline {
+        if !self.has(EXPIRED)
+            && let Some(deadline) = self.deadline
+            && look.instant() >= deadline
+        {
             self.set(EXPIRED);
         }
         self.has(EXPIRED)
@@ -200,8 +244,16 @@ impl Frame {
         }
     }
 
+    #[inline]
     pub(crate) fn leave(&self) {
-        self.set(LEFT);
+        self.phase.set(Phase::Left);
+        if self.lender.get() != 0 {
+            with_stack(|stack| {
+                if id_of(stack.keeper) == self.lender.get() {
+                    stack.keeper.timers.take_back();
+                }
+            });
+        }
     }
 
     /// The boundary waits, and its timer is set for the node.
@@ -215,30 +267,22 @@ impl Frame {
     }
 
     pub(crate) fn is_left(&self) -> bool {
-        self.has(LEFT)
+        self.phase.get() == Phase::Left
     }
 
     /// The body must not run.
-    pub(crate) fn refuse(&self) {
-        self.set(REFUSED);
-    }
-
     pub(crate) fn is_refused(&self) -> bool {
         self.has(REFUSED)
     }
 
     /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).
     pub(crate) fn make_node(&self) -> Arc<Node> {
-        let make = || {
-            Arc::new(Node::new(NodeInit {
-                deadline: self.deadline,
-                given: self.given,
-                shield: self.has(SHIELD),
-                ..NodeInit::plain(self.site, None)
-            }))
-        };
-        Arc::clone(self.node.get_or_init(make))
+        Arc::clone(self.node.get_or_init(|| Arc::new(self.node_with(None))))
     }
+}
+
+fn id_of(frame: &Frame) -> usize {
+    ptr::from_ref(frame) as usize
 }
 
 /// What tells two wakers apart without a clone; the timer that was polled with one keeps it alive.
@@ -251,8 +295,8 @@ pub(crate) fn waker_id(waker: &Waker) -> WakerId {
 
 /// See [`Stack::pause`].
 pub(crate) enum Pause<'a> {
-    /// The body stays, and wants to be woken at the moment.
-    Kept(Moment),
+    /// The body stays, if its deadline has not passed.
+    Kept,
     /// The body is to be dropped.
     Deliver,
     /// There is a node, which must be registered with before anybody looks.
@@ -338,6 +382,10 @@ pub(crate) struct Stack<'a> {
     seat: Option<&'a Seat>,
     below: Option<&'a Stack<'a>>,
     waker: WakerId,
+    /// The lowest frame that is polled with this waker: it has the timer for all of them.
+    keeper: &'a Frame,
+    /// What the clock said when that timer had fired before this pass.
+    passed: Option<Instant>,
     /// Not all frames are polled with one waker: an executor runs inside of another one's task. Ours for forks is none.
     nested: bool,
 }
@@ -357,7 +405,7 @@ pub(crate) fn enter<T>(frame: &Frame, waker: WakerId, f: impl FnOnce(&Stack<'_>)
 }
 
 /// The same for a frame that may be a child task's.
-#[inline]
+#[inline(always)]
 pub(crate) fn enter_seated<T>(
     frame: &Frame,
     seat: Option<&Seat>,
@@ -380,24 +428,30 @@ pub(crate) fn enter_seated<T>(
 /// The same while a body is dropped by something that is no scope: it keeps its parent.
 pub(crate) fn enter_for_drop<T>(frame: &Frame, seat: Option<&Seat>, f: impl FnOnce() -> T) -> T {
     poll_stack::push(frame, seat, (0, 0), |_| {
-        frame.set(DROPPING);
+        let phase = frame.phase.replace(Phase::Dropping);
         let result = f();
-        frame.take(DROPPING);
+        frame.phase.set(phase);
         result
     })
 }
 
 impl<'a> Stack<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         frame: &'a Frame,
         seat: Option<&'a Seat>,
         below: Option<&'a Stack<'a>>,
         waker: WakerId,
     ) -> Self {
-        let is_fork = frame.has(ROOTED) && frame.kind() == Kind::Task;
-        let nested = below.is_some_and(|below| below.nested || below.waker != waker && !is_fork);
-        Self { frame, seat, below, waker, nested }
+        let (keeper, passed, nested) = match below {
+            Some(below) if below.waker == waker => (below.keeper, below.passed, below.nested),
+            _ => {
+                let is_fork = || frame.has(ROOTED) && frame.kind() == Kind::Task;
+                let nested = below.is_some_and(|below| below.nested || !is_fork());
+                (frame, frame.timers.fired(), nested)
+            }
+        };
+        Self { frame, seat, below, waker, keeper, passed, nested }
     }
 
     fn around(&self) -> Around<'a> {
@@ -485,7 +539,7 @@ impl<'a> Stack<'a> {
         }
         // A cleanup registers with the scope that it runs for, whose frame is right below.
         let at = if self.frame.kind() == Kind::Cleanup { self.below? } else { self };
-        Some((Arc::clone(at.node()), at.frame.has(DROPPING)))
+        Some((Arc::clone(at.node()), at.frame.phase.get() == Phase::Dropping))
     }
 
     /// The innermost scope: shields, races and cleanups are looked through; a task or a guest stands for its scope.
@@ -532,6 +586,32 @@ impl<'a> Stack<'a> {
                 Around::Frame(below) => at = below,
                 Around::Scope(scope) => return how.seen_by(scope, look),
                 Around::Nothing => return false,
+            }
+        }
+    }
+
+    /// Whether no cancel is visible here, and that can be told at a glance: the common case of `check()`.
+    #[inline]
+    pub(crate) fn sees_plainly_nothing(&self) -> bool {
+        if bubbles_exist() {
+            return false;
+        }
+        let mut clock = None;
+        let mut at = self;
+        loop {
+            if let Some(node) = at.frame.node() {
+                return node.sees_plainly_nothing(&mut clock);
+            }
+            if at.frame.has(EXPIRED) || has_passed(at.frame.deadline, &mut clock) {
+                return false;
+            }
+            if at.frame.has(SHIELD) {
+                return true;
+            }
+            match at.around() {
+                Around::Frame(below) => at = below,
+                Around::Scope(scope) => return scope.sees_plainly_nothing(&mut clock),
+                Around::Nothing => return true,
             }
         }
     }
@@ -657,16 +737,77 @@ impl<'a> Stack<'a> {
         let own = match self.frame.node() {
             Some(node) => node.pending_event(look),
             None if self.frame.has(EXPIRED) => Moment::NEVER,
-            None => self.frame.deadline,
+            None => self.frame.moment(),
         };
         if own.is_never() || self.frame.has(ROOTED) {
             return own;
         }
         // A cancel that goes on to linked scopes does so in time, whatever comes first here (rule B2).
         let linked = self.frame.node().is_some_and(|node| node.is_linked());
-        let Some(below) = self.below.filter(|_| !linked && !self.frame.is_shielded()) else { return own };
-        let (outer, waker) = below.earliest(Frame::next_event, Node::effective_event);
-        if outer <= own && waker == self.waker { Moment::NEVER } else { own }
+        match self.below.filter(|_| !linked && !self.frame.is_shielded()) {
+            Some(below) if own.instant().is_some_and(|own| below.comes_before(own, self.waker)) => {
+                Moment::NEVER
+            }
+            _ => own,
+        }
+    }
+
+    /// Whether this frame, or one around it, sees to it that this waker is woken at that time, or before.
+    fn comes_before(&self, deadline: Instant, waker: WakerId) -> bool {
+        let mut at = self;
+        while at.waker == waker {
+            let rooted = at.frame.node().filter(|_| at.frame.has(ROOTED));
+            if let Some(node) = rooted.or_else(|| at.seat.map(|seat| &seat.scope)) {
+                return node.effective_event() <= Moment::at(deadline);
+            }
+            if match at.frame.node() {
+                Some(node) => node.next_event() <= Moment::at(deadline),
+                None => at.frame.deadline.is_some_and(|own| own <= deadline),
+            } {
+                return true;
+            }
+            match at.below {
+                Some(below) if !at.frame.is_shielded() => at = below,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether this is a child task without a node whose scope was cancelled, so far as anybody has noticed: what the
+    /// cancel has woken is here for its end.
+    #[inline(always)]
+    pub(crate) fn is_light_and_cut(&self) -> bool {
+        self.frame.node().is_none() && self.seat.is_some_and(|seat| seat.scope.is_cut())
+    }
+
+    /// Takes note, before its body is polled, that the deadline of a frame without node has passed: scopes inside must
+    /// see it in this very pass, so that they unwind first (rule U1).
+    #[inline]
+    pub(crate) fn expire_if_passed(&self) {
+        if let Some(passed) = self.passed
+            && self.frame.deadline.is_some_and(|deadline| deadline <= passed)
+            && self.frame.node().is_none()
+        {
+            self.expire();
+        }
+    }
+
+    /// Whether the deadline of a frame without node, whose body is pending, has passed; else the task will be woken then.
+    #[inline(always)]
+    pub(crate) fn has_run_out(&self, cx: &mut Context<'_>) -> bool {
+        self.frame.deadline.is_some_and(|deadline| self.wait_until(deadline, cx))
+    }
+
+    fn wait_until(&self, deadline: Instant, cx: &mut Context<'_>) -> bool {
+        let (frame, keeper) = (self.frame, self.keeper);
+        if !ptr::eq(frame, keeper) && frame.lender.replace(id_of(keeper)) != id_of(keeper) {
+            keeper.timers.lend(cx.waker());
+        }
+        // None of its own if an outer one comes first (rule L5).
+        let below = self.below.filter(|_| !frame.has(SHIELD));
+        !below.is_some_and(|below| below.comes_before(deadline, self.waker))
+            && keeper.timers.task_passed(deadline, cx)
     }
 
     /// A timer says that the deadline of a frame without node has passed.
@@ -735,13 +876,13 @@ impl<'a> Stack<'a> {
     /// The body has reached its end.
     #[inline]
     pub(crate) fn finish(&self) {
-        self.frame.set(FINISHED);
+        self.frame.phase.set(Phase::Finished);
     }
 
-    /// Whether the body has said that it is at its end; it is said once.
+    /// Whether the body has said that it is at its end.
     #[inline]
-    pub(crate) fn take_finished(&self) -> bool {
-        self.frame.take(FINISHED)
+    pub(crate) fn has_finished(&self) -> bool {
+        self.frame.phase.get() == Phase::Finished
     }
 
     /// Whether this frame, or the one that a cleanup runs for, is that of sync code.
@@ -787,8 +928,16 @@ impl<'a> Stack<'a> {
         self.frame.awaiting.set(site);
     }
 
+    /// The body is pending: whether there is nothing about the frame that needs a closer look.
+    #[inline(always)]
+    pub(crate) fn goes_on_plainly(&self) -> bool {
+        self.frame.node().is_none()
+            && self.seat.is_none()
+            && !self.frame.has(SHIELD | INNER_UNWOUND | EXPIRED)
+            && self.below.is_none_or(|_| !self.nested && !bubbles_exist() && !self.is_known_to_be_cut())
+    }
+
     /// The body is pending. All that a scope without a node needs is done in one go.
-    #[inline]
     pub(crate) fn pause(&self, waker: &Waker, look: &mut Look) -> Pause<'a> {
         if let Some(node) = self.frame.node() {
             return Pause::Shared(node);
@@ -803,27 +952,22 @@ impl<'a> Stack<'a> {
         if self.frame.has(INNER_UNWOUND | EXPIRED) || self.is_known_to_be_cut() {
             return Pause::Deliver;
         }
-        if self.frame.deadline.is_never() {
-            Pause::Kept(Moment::NEVER)
-        } else {
-            Pause::Kept(self.needs_timer(look))
-        }
+        Pause::Kept
     }
 
     /// The same for a child task without a node: its waker goes into the list of its scope.
     fn pause_seated(&self, seat: &'a Seat, waker: &Waker, look: &mut Look) -> Pause<'a> {
-        // One that was woken by the cancel that ends it need not register again.
-        if self.frame.has(INNER_UNWOUND) || seat.scope.sees_hard_cancel(look) {
+        if self.frame.has(INNER_UNWOUND) {
             return Pause::Deliver;
         }
-        let Some(news) = seat.register(waker) else { return Pause::Kept(Moment::NEVER) };
+        let Some(news) = seat.register(waker) else { return Pause::Kept };
         self.take_node(news);
         match self.frame.node() {
             Some(node) => Pause::Shared(node),
-            None if seat.scope.sees_hard_cancel(look) => Pause::Deliver,
+            None if seat.scope.cuts(look) => Pause::Deliver,
             // The end of a grace needs a timer (rule G1).
             None if !seat.scope.visible_soft_end().is_never() => Pause::Shared(self.node()),
-            None => Pause::Kept(Moment::NEVER),
+            None => Pause::Kept,
         }
     }
 
@@ -856,7 +1000,7 @@ impl<'a> Stack<'a> {
 
     /// Whether the body, which is pending, goes on as far as can be seen.
     pub(crate) fn goes_on(&self) -> bool {
-        !self.frame.has(FINISHED) && !self.is_cut(&mut Look::new())
+        !self.has_finished() && !self.is_cut(&mut Look::new())
     }
 
     /// Whether any scope here can have told anybody that it was cancelled.
@@ -871,13 +1015,20 @@ impl<'a> Stack<'a> {
         false
     }
 
+    /// Whether a body that ended well is all that there is to see to.
+    #[inline]
+    pub(crate) fn ends_plainly(&self) -> bool {
+        self.frame.node().is_none() && !self.frame.has(FAILING) && !bubbles_exist()
+    }
+
+    #[inline]
     pub(crate) fn begin_drop(&self) {
-        self.frame.set(DROPPING);
+        self.frame.phase.set(Phase::Dropping);
     }
 
     /// The body is gone. Says whether it ended with the failure of a block inside of it.
     pub(crate) fn end_drop(&self) -> bool {
-        self.frame.take(DROPPING);
+        self.frame.phase.set(Phase::Ending);
         self.frame.has(FAILING)
     }
 
@@ -923,7 +1074,7 @@ impl<'a> Stack<'a> {
     /// Whether the deadline of this frame, which has no node, is to bubble up.
     #[inline]
     fn bubbles(&self) -> bool {
-        bubbles_exist() && !self.frame.deadline.is_never() && self.is_in_a_bubble()
+        bubbles_exist() && self.frame.deadline.is_some() && self.is_in_a_bubble()
     }
 
     /// Whether a cancel of this frame, which has no node, goes up.
@@ -953,7 +1104,7 @@ impl<'a> Stack<'a> {
     pub(crate) fn register_end(&self, failed: bool) {
         if bubbles_exist()
             && self.frame.node().is_none()
-            && (failed || !self.frame.deadline.is_never())
+            && (failed || self.frame.deadline.is_some())
             && self.is_in_a_bubble()
         {
             self.node();

@@ -1,7 +1,7 @@
 //! Time: a compact instant for the tree, and what users may write for `timeout` and `deadline`.
 //!
-//! All time is tokio's clock (rule L4), so tests on paused time are exact. [`Moment::now`] is the one place that reads
-//! it; tests of sync code put a clock of ours in its place.
+//! All time is tokio's clock (rule L4), so tests on paused time are exact. [`now`] and [`Moment::now`] are the places that
+//! read it; tests of sync code put a clock of ours in its place.
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -13,18 +13,25 @@ use crate::blocking::clock::test_now;
 
 /// An instant as nanoseconds on a scale of our own, so that it fits an atomic. [`Moment::NEVER`] is no instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub(crate) u64);
+pub(crate) struct Moment(pub(crate) u64);
 
 /// Room below the first instant that we see: a paused clock of tokio's starts where its runtime was built, which may
 /// be before our first look at a clock.
 const ROOM: Duration = Duration::from_secs(365 * 24 * 3600);
 
+#[inline]
 fn base() -> std::time::Instant {
     static BASE: OnceLock<std::time::Instant> = OnceLock::new();
     *BASE.get_or_init(|| {
         let now = std::time::Instant::now();
         now.checked_sub(ROOM).unwrap_or(now)
     })
+}
+
+/// The nanoseconds of `d`, if there is room for them.
+#[inline]
+fn nanos(d: Duration) -> Option<u64> {
+    d.as_secs().checked_mul(1_000_000_000)?.checked_add(u64::from(d.subsec_nanos()))
 }
 
 impl Moment {
@@ -35,15 +42,15 @@ impl Moment {
     }
 
     /// The moment of `instant`; one beyond the scale is `NEVER`, one before it is its beginning.
+    #[inline]
     pub(crate) fn at(instant: Instant) -> Self {
-        let since = instant.into_std().saturating_duration_since(base());
-        u64::try_from(since.as_nanos()).map_or(Self::NEVER, Self)
+        nanos(instant.into_std().saturating_duration_since(base())).map_or(Self::NEVER, Self)
     }
 
     /// `d` later; beyond the scale (584 years) there is no deadline.
+    #[inline]
     pub(crate) fn after(self, d: Duration) -> Self {
-        let nanos = u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(nanos(d).unwrap_or(u64::MAX)))
     }
 
     pub(crate) fn is_never(self) -> bool {
@@ -63,6 +70,18 @@ impl Moment {
     }
 }
 
+/// The instant by the clock that counts here. A frame compares instants: a [`Moment`] takes some arithmetic.
+#[inline]
+pub(crate) fn now() -> Instant {
+    test_now().and_then(Moment::instant).unwrap_or_else(Instant::now)
+}
+
+/// Whether the clock has come to this deadline; it is read once, if at all.
+#[inline(always)]
+pub(crate) fn has_passed(deadline: Option<Instant>, clock: &mut Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| *clock.get_or_insert_with(now) >= deadline)
+}
+
 /// The timeout that a deadline came from, for messages only: four bytes in every frame.
 ///
 /// Two bits of unit and thirty of value; what has more digits than that is rounded down.
@@ -76,16 +95,19 @@ impl Given {
     /// The deadline was given as an instant, or there is none.
     pub(crate) const NOTHING: Self = Self(NonZeroU32::MAX);
 
+    #[inline]
     pub(crate) fn timeout(timeout: Duration) -> Self {
-        let Ok(nanos) = u64::try_from(timeout.as_nanos()) else { return Self::NOTHING };
-        for (unit, scale) in (0u32..).zip(UNITS) {
-            let value = nanos / scale;
-            if value < (1 << 30) - 1 {
-                let code = (value as u32) << 2 | unit;
-                return NonZeroU32::new(code + 1).map_or(Self::NOTHING, Self);
-            }
-        }
-        Self::NOTHING
+        const ROOM: u64 = (1 << 30) - 1;
+        let (secs, below) = (timeout.as_secs(), u64::from(timeout.subsec_nanos()));
+        // Divisions by what the compiler knows: this is done at the entry of every scope with a timeout.
+        let (unit, value) = match secs {
+            0 => (0, below),
+            _ if below != 0 && secs < ROOM / 1_000_000 => (1, secs * 1_000_000 + below / 1_000),
+            _ if below != 0 && secs < ROOM / 1_000 => (2, secs * 1_000 + below / 1_000_000),
+            _ if secs < ROOM => (3, secs),
+            _ => return Self::NOTHING,
+        };
+        NonZeroU32::new(((value as u32) << 2 | unit) + 1).map_or(Self::NOTHING, Self)
     }
 
     pub(crate) fn to_timeout(self) -> Option<Duration> {
@@ -102,6 +124,32 @@ impl Given {
 
     pub(crate) fn from_bits(bits: u32) -> Self {
         NonZeroU32::new(bits).map_or(Self::NOTHING, Self)
+    }
+}
+
+/// When the clock ends a scope.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    /// `None` is never.
+    pub(crate) at: Option<Instant>,
+    pub(crate) given: Given,
+    /// It has passed already, as far as is known.
+    pub(crate) passed: bool,
+}
+
+impl Bound {
+    /// It doesn't.
+    pub(crate) const NONE: Self = Self { at: None, given: Given::NOTHING, passed: false };
+
+    /// At this instant.
+    pub(crate) fn at(deadline: Instant) -> Self {
+        Self { at: Some(deadline), given: Given::NOTHING, passed: now() >= deadline }
+    }
+
+    /// So much later than now; what is beyond the clock is never.
+    #[inline]
+    pub(crate) fn after(timeout: Duration) -> Self {
+        Self { at: now().checked_add(timeout), given: Given::timeout(timeout), passed: timeout.is_zero() }
     }
 }
 

@@ -136,6 +136,7 @@ mod scope;
 mod signal;
 mod site;
 mod task;
+mod timer;
 mod token;
 mod tree;
 mod values;

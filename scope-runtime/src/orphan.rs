@@ -199,6 +199,7 @@ fn start(node: &Arc<Node>, adopter: Option<(Arc<Node>, usize)>) {
     let runtime = node.runtime();
     let orphan = Orphan {
         node: Arc::clone(node),
+        frame: Frame::rooted(Arc::clone(node)),
         root: runtime.as_ref().filter(|_| adopter.is_none()).map(token),
         adopter,
         done: false,
@@ -213,6 +214,7 @@ fn start(node: &Arc<Node>, adopter: Option<(Arc<Node>, usize)>) {
 /// A task that drives the end of a scope in place of its boundary.
 struct Orphan {
     node: Arc<Node>,
+    frame: Frame,
     adopter: Option<(Arc<Node>, usize)>,
     root: Option<TaskTrackerToken>,
     done: bool,
@@ -228,9 +230,8 @@ impl Future for Orphan {
                 return Poll::Pending;
             }
         } else {
-            let frame = Frame::rooted(Arc::clone(&self.node));
             let waker = waker_id(cx.waker());
-            ready!(context::enter(&frame, waker, |_| poll_ending(&self.node, Driver::Orphan, cx)));
+            ready!(context::enter(&self.frame, waker, |_| poll_ending(&self.node, Driver::Orphan, cx)));
         }
         self.done = true;
         Poll::Ready(())

@@ -22,47 +22,58 @@ use crate::context::{Frame, Seat, Stack, WakerId};
 
 thread_local! {
     /// Has no destructor, so it is there as long as any code runs on the thread.
-    static TOP: Cell<*const Stack<'static>> = const { Cell::new(ptr::null()) };
+    static TOP: Top = const { Cell::new(ptr::null()) };
 }
 
-/// Puts the old top back.
-struct Restore(*const Stack<'static>);
+type Top = Cell<*const Stack<'static>>;
 
-impl Drop for Restore {
+/// Puts the old top back.
+struct Restore<'a> {
+    top: &'a Top,
+    old: *const Stack<'static>,
+}
+
+impl Drop for Restore<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        TOP.set(self.0);
+        self.top.set(self.old);
     }
 }
 
 /// Runs `f` with `frame` on top of the stack.
-#[inline]
+#[inline(always)]
 pub(crate) fn push<T>(
     frame: &Frame,
     seat: Option<&Seat>,
     waker: WakerId,
     f: impl FnOnce(&Stack<'_>) -> T,
 ) -> T {
-    let below = TOP.get();
+    // Not in a closure of `with`, which the compiler would not take apart.
+    // SAFETY: it has no destructor, so it lives as long as this thread, which is in here until the end.
+    let top = unsafe { &*TOP.with(ptr::from_ref) };
+    let old = top.get();
     // SAFETY: by invariant 1 it is null, or points to an entry that outlives this call.
-    let entry = Stack::new(frame, seat, unsafe { below.as_ref() }, waker);
+    let entry = Stack::new(frame, seat, unsafe { old.as_ref() }, waker);
     // Dropped before `entry`, which is declared before it.
-    let _restore = Restore(below);
-    TOP.set((&raw const entry).cast());
+    let _restore = Restore { top, old };
+    top.set((&raw const entry).cast());
     f(&entry)
 }
 
 /// Runs `f` as if the innermost frame were not there: in the context of the one around it.
 pub(crate) fn outside<T>(f: impl FnOnce() -> T) -> T {
-    let top = TOP.get();
-    let _restore = Restore(top);
-    // SAFETY: by invariant 1 it is null, or points to a live entry.
-    let below = unsafe { top.as_ref() }.and_then(|entry| entry.below());
-    TOP.set(below.map_or(ptr::null(), |below| ptr::from_ref(below).cast()));
-    f()
+    TOP.with(|top| {
+        let old = top.get();
+        let _restore = Restore { top, old };
+        // SAFETY: by invariant 1 it is null, or points to a live entry.
+        let below = unsafe { old.as_ref() }.and_then(|entry| entry.below());
+        top.set(below.map_or(ptr::null(), |below| ptr::from_ref(below).cast()));
+        f()
+    })
 }
 
 /// Runs `f` on the innermost frame; `None` if there is none.
-#[inline]
+#[inline(always)]
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack<'_>) -> T) -> Option<T> {
     // SAFETY: by invariant 1 it is null, or points to an entry that stays alive until its `push` returns, and so longer
     // than this call, which that one is around.
@@ -86,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_was_pushed_is_on_top_until_the_end() {
-        let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
+        let (outer, inner) = (Frame::new(&OUTER), Frame::new(&INNER));
         assert_eq!(name(), None);
         push(&outer, None, (0, 0), |_| {
             assert_eq!(name(), Some("outer"));
@@ -106,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_the_stack_as_it_was() {
-        let (outer, inner) = (Frame::new(&OUTER, None), Frame::new(&INNER, None));
+        let (outer, inner) = (Frame::new(&OUTER), Frame::new(&INNER));
         push(&outer, None, (0, 0), |_| {
             let panicked =
                 catch_unwind(AssertUnwindSafe(|| push(&inner, None, (0, 0), |_| panic!("in the middle"))));
@@ -120,7 +131,7 @@ mod tests {
 
     #[test]
     fn another_thread_has_a_stack_of_its_own() {
-        let outer = Frame::new(&OUTER, None);
+        let outer = Frame::new(&OUTER);
         push(&outer, None, (0, 0), |_| {
             std::thread::scope(|threads| assert_eq!(threads.spawn(name).join().unwrap(), None));
         });

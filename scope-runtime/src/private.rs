@@ -1,6 +1,7 @@
 //! What expansions call, and nothing else. Not a public interface: it changes without notice.
 
 use std::any::{Any, type_name};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::{Debug, Display};
@@ -14,6 +15,7 @@ use std::thread;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::beside::{Also, CancelOn, Watch};
 use crate::blocking::boundary::{self as thread_boundary, Body};
@@ -21,7 +23,7 @@ use crate::blocking::spawn::{on_pool, on_thread};
 use crate::boundary::{Block, Classify, Left};
 use crate::cause::Cancelled;
 use crate::context::{Frame, with_stack};
-use crate::deadline::{Given, IntoDeadline, IntoTimeout, Moment};
+use crate::deadline::{Bound, IntoDeadline, IntoTimeout};
 use crate::failure::{ChildError, ErrorText};
 use crate::fork::ForkOutput;
 use crate::hosted::{And, Hosted};
@@ -88,14 +90,14 @@ pub struct Options<'a, S = (), W = NoWatch> {
     init: fn(&S, Arc<Node>),
     shield: bool,
     timeout: Option<Duration>,
-    deadline: Option<Moment>,
+    deadline: Option<Instant>,
     extra: Option<Box<Extra>>,
     watch: W,
 }
 
 impl Options<'static> {
     /// The options of a scope, or of a shield.
-    #[inline]
+    #[inline(always)]
     pub fn new(site: &'static Site) -> Self {
         Self {
             site,
@@ -110,7 +112,7 @@ impl Options<'static> {
     }
 
     /// The block has a `Scope`: it spawns, or names its scope.
-    #[inline]
+    #[inline(always)]
     pub fn of<R, P>(self, scope: &Scope<R, P>) -> Options<'_, Scope<R, P>> {
         let Options { site, scope: None, init: _, shield, timeout, deadline, extra, watch } = self else {
             unreachable!("a block has one scope")
@@ -121,7 +123,7 @@ impl Options<'static> {
 
 impl<'a, S, W: Watch> Options<'a, S, W> {
     /// `timeout = …`
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn timeout(mut self, timeout: impl IntoTimeout) -> Self {
         self.timeout = timeout.into_timeout();
@@ -129,15 +131,15 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     }
 
     /// `deadline = …`
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn deadline(mut self, deadline: impl IntoDeadline) -> Self {
-        self.deadline = deadline.into_deadline().map(Moment::at);
+        self.deadline = deadline.into_deadline();
         self
     }
 
     /// `shield`, `shield = …`
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn shield(mut self, shield: bool) -> Self {
         self.shield = shield;
@@ -243,7 +245,7 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
 
     /// An async scope with a deadline needs tokio's timer.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn require_runtime(&self) {
         let bounds_more = self.extra.as_ref().is_some_and(|extra| extra.needs_timer());
         if self.timeout.is_some() || self.deadline.is_some() || bounds_more {
@@ -252,43 +254,56 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     }
 
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     fn into_frame(self) -> (Frame, W) {
         if let Some(0) = self.extra.as_ref().and_then(|extra| extra.limit) {
-            panic!(
-                "scope \"{}\" has a limit of 0: none of its children could ever run",
-                self.name_for_people()
-            );
+            no_limit(self.name_for_people());
         }
         let Self { site, scope, init, shield, timeout, deadline, extra, watch } = self;
-        let mut frame = Frame::new(site, extra);
-        if let Some(deadline) = deadline {
-            frame = frame.with_deadline(deadline, Given::NOTHING, Moment::now() >= deadline);
-        } else if let Some(timeout) = timeout {
-            frame =
-                frame.with_deadline(Moment::now().after(timeout), Given::timeout(timeout), timeout.is_zero());
-        }
-        if shield {
-            frame = frame.shielded();
+        let bound = match (deadline, timeout) {
+            (Some(deadline), _) => Bound::at(deadline),
+            (None, Some(timeout)) => Bound::after(timeout),
+            (None, None) => Bound::NONE,
+        };
+        let mut frame = Frame::with(site, bound, shield);
+        if let Some(extra) = extra {
+            frame = frame.with_extra(extra);
         }
         if let Some(scope) = scope {
             init(scope, frame.make_node());
-        }
-        if frame.node().is_some_and(|node| node.refuse_if_link_is_closed()) {
-            frame.refuse();
         }
         (frame, watch)
     }
 }
 
-/// An async scope with a deadline needs tokio's timer: says so before anything runs.
+thread_local! {
+    /// This thread was seen to be one of a runtime's.
+    static HAD_RUNTIME: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An async scope with a deadline needs tokio's timer: says so before anything runs. Once a thread has had a runtime, it
+/// is left to tokio to complain: asking costs as much as all the rest of a scope that does not wait.
 #[track_caller]
-#[inline]
+#[inline(always)]
 pub(crate) fn require_runtime(scope: impl FnOnce() -> String) {
-    // Inside of a task there is one, which is the cheaper question.
-    if tokio::task::try_id().is_none() && Handle::try_current().is_err() {
+    if !HAD_RUNTIME.get() {
+        look_for_runtime(scope);
+    }
+}
+
+#[cold]
+#[track_caller]
+fn look_for_runtime(scope: impl FnOnce() -> String) {
+    if Handle::try_current().is_err() {
         no_runtime(&scope());
     }
+    HAD_RUNTIME.set(true);
+}
+
+#[cold]
+#[track_caller]
+fn no_limit(scope: &str) -> ! {
+    panic!("scope \"{scope}\" has a limit of 0: none of its children could ever run")
 }
 
 #[cold]
@@ -297,8 +312,8 @@ fn no_runtime(scope: &str) -> ! {
     panic!("scope \"{scope}\" has a deadline, which needs a tokio runtime; there is no reactor running here")
 }
 
-/// The boundary around a body.
-#[inline]
+/// The boundary around a body. A few stores where the call is, if the options are known there.
+#[inline(always)]
 #[track_caller]
 pub fn block<B, C, S, W>(
     options: Options<'_, S, W>,
@@ -346,7 +361,7 @@ where
 {
     let poll = || match pin!(body).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Body::Value(value),
-        Poll::Pending if with_stack(|stack| stack.take_finished()) == Some(true) => Body::Finished,
+        Poll::Pending if with_stack(|stack| stack.has_finished()) == Some(true) => Body::Finished,
         Poll::Pending => panic!(
             "a macro in a sync scope has an `.await` in it; \
              wait for a future with `blocking::wait`, or open the scope in async code with `scope!`"

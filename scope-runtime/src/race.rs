@@ -328,7 +328,7 @@ pin_project! {
 
 /// A race between arms that were evaluated.
 pub fn race<O, C: Copy, A: RaceArms<O, C>>(site: &'static Site, arms: A, classify: C) -> Race<O, A::Hosted> {
-    let frame = Frame::new(site, None);
+    let frame = Frame::new(site);
     let state = State { running: A::COUNT, decided: false, value: None };
     let verdict = Arc::new(Verdict { scope: frame.make_node(), state: Mutex::new(state) });
     let arms = arms.start(&verdict, classify);
@@ -496,7 +496,7 @@ pub fn try_join<E, C, A: JoinArms<E, C>>(
     arms: A,
     _classify: C,
 ) -> TryJoin<A::Tasks, A::Hosted, E> {
-    let frame = Frame::new(site, None);
+    let frame = Frame::new(site);
     let failure = InPlace::new();
     let (arms, tasks) = arms.start(&frame.make_node(), &failure);
     TryJoin { block: Block::ended(frame, Ok(()), NeverErr, Joining { arms, failure }), tasks }

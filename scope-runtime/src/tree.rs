@@ -27,10 +27,11 @@ use std::time::Duration;
 
 use slab::Slab;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::cause::{Cancelled, Cause, Who};
 use crate::cleanup::{CleanupItem, CleanupTimer, Running};
-use crate::deadline::{Given, Moment};
+use crate::deadline::{Given, Moment, has_passed};
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
 
@@ -96,6 +97,8 @@ const NO_BUBBLE: u32 = 1 << 15;
 const WAITING: u32 = 1 << 16;
 /// One of those that a test counts.
 const COUNTED: u32 = 1 << 17;
+/// The deadline is another one than at first.
+const MOVED_DEADLINE: u32 = 1 << 18;
 
 /// A scope, shield, task or guest as others see it.
 pub struct Node {
@@ -103,6 +106,8 @@ pub struct Node {
     extra: Option<Box<Extra>>,
     flags: AtomicU32,
     deadline: AtomicU64,
+    /// What that was at first, where it can be compared with the clock as it is.
+    first_deadline: Option<Instant>,
     given: AtomicU32,
     parent: ParentLink,
     /// Counts the passes over the body; `seen` of an inner node holds the pass in which it was last reached (U1a).
@@ -170,7 +175,7 @@ impl State {
 pub(crate) struct NodeInit {
     pub(crate) site: &'static Site,
     pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) deadline: Moment,
+    pub(crate) deadline: Option<Instant>,
     pub(crate) given: Given,
     pub(crate) shield: bool,
 }
@@ -181,7 +186,7 @@ impl NodeInit {
         Self {
             site,
             extra: name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() })),
-            deadline: Moment::NEVER,
+            deadline: None,
             given: Given::NOTHING,
             shield: false,
         }
@@ -210,7 +215,8 @@ impl Node {
             site,
             extra,
             flags: AtomicU32::new(flags | census::enter()),
-            deadline: AtomicU64::new(deadline.0),
+            deadline: AtomicU64::new(deadline.map_or(Moment::NEVER, Moment::at).0),
+            first_deadline: deadline,
             given: AtomicU32::new(given.to_bits()),
             parent: ParentLink::default(),
             pass: AtomicU32::new(0),
@@ -306,6 +312,40 @@ impl Node {
         self.sees(Self::counts_as_hard, look)
     }
 
+    /// Whether no cancel is visible here, and that can be told at a glance.
+    #[inline]
+    pub(crate) fn sees_plainly_nothing(&self, clock: &mut Option<Instant>) -> bool {
+        let mut node = self;
+        loop {
+            let flags = node.flags.load(Ordering::Acquire);
+            if flags & (CANCELLED | CUT | STOPPED | SOFT_CUT | GUEST | CLOSED | MOVED_DEADLINE) != 0
+                || has_passed(node.first_deadline, clock)
+            {
+                return false;
+            }
+            if flags & SHIELD != 0 {
+                return true;
+            }
+            match node.parent.get() {
+                Parent::None => return true,
+                Parent::Moved(_) => return false,
+                Parent::First(parent) => node = parent,
+            }
+        }
+    }
+
+    /// Whether this node itself cuts what is inside, so far as anybody has noticed.
+    #[inline]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.has(HARD | CUT)
+    }
+
+    /// The same as a child task asks it at every pause: mostly it is plain.
+    #[inline]
+    pub(crate) fn cuts(&self, look: &mut Look) -> bool {
+        self.is_cut() || !self.sees_plainly_nothing(look.clock()) && self.sees_hard_cancel(look)
+    }
+
     /// The same without a look at the clock.
     pub(crate) fn is_known_to_be_hard(&self) -> bool {
         self.sees(|node, _| node.has(HARD | CUT), &mut Look::new())
@@ -366,6 +406,7 @@ impl Node {
     pub(crate) fn begin_with_deadline(&self, at: Moment, given: Given) {
         self.given.store(given.to_bits(), Ordering::Relaxed);
         self.deadline.store(at.0, Ordering::Release);
+        self.raise(MOVED_DEADLINE);
     }
 
     fn given(&self) -> Given {

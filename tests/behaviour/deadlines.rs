@@ -1,5 +1,6 @@
 //! Deadlines and timeouts (rules L1 to L6).
 
+use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -766,6 +767,61 @@ async fn l5_a_deadline_wakes_the_task_that_a_scope_was_moved_to() {
     assert!(poll_once(&mut moved).await.is_pending());
     assert!(outside(moved).await.unwrap());
     log.expect(&["50 moved gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l5_a_scope_that_outlives_the_one_that_it_was_polled_in_is_cut_in_time() {
+    // Whoever polled it last is woken, though the timer was kept by a scope that is gone.
+    let log = Log::new();
+    let waits = RefCell::new(None::<Pin<Box<dyn Future<Output = ()>>>>);
+    let last = poll_fn(|cx| match waits.borrow_mut().as_mut() {
+        None => Poll::Pending,
+        Some(scope) => Pin::new(scope).poll(cx),
+    });
+    let first = async {
+        let mut inner = Box::pin(async {
+            let cut = scope!(timeout = 50ms, {
+                let _end = log.guard("body gone");
+                pending::<()>().await;
+            });
+            assert!(cut.is_err());
+        });
+        let _ = scope!({
+            assert!(poll_once(&mut inner).await.is_pending());
+        });
+        *waits.borrow_mut() = Some(inner);
+    };
+    // In this order: the one that has the scope in the end was polled before it had it.
+    tokio::join!(biased; last, first, sleep(100));
+    log.expect(&["50 body gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l5_scopes_one_after_the_other_are_each_cut_at_their_own_deadline() {
+    // They use one timer, which stays set when the scope that it was set for is left.
+    let log = Log::new();
+    let _ = scope!({
+        for (timeout, done) in [(50, 10), (100, 60), (20, 30), (40, 50), (300, 0), (1, 2)] {
+            let ended = move_on_after(ms(timeout), sleep(done)).await;
+            log.say(if ended.is_some() { "done" } else { "cut" });
+        }
+    });
+    log.expect(&["10 done", "70 done", "90 cut", "130 cut", "130 done", "131 cut"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l5_a_timer_that_was_set_for_a_scope_that_is_gone_wakes_once() {
+    let mut polls = 0;
+    let _ = scope!({
+        scope!(timeout = 50ms, { sleep(10).await }).unwrap();
+        let mut rest = pin!(sleep(200));
+        poll_fn(|cx| {
+            polls += 1;
+            rest.as_mut().poll(cx)
+        })
+        .await;
+    });
+    assert_eq!(polls, 3, "at first, when the timer fires, and at the end");
 }
 
 // --- L6 ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-//! A childless scope makes no heap allocation; scopes with children give back what they took.
+//! A childless scope makes no heap allocation, but for the first one of a thread that waits under a deadline: that one
+//! makes a timer, which the thread keeps. Scopes with children give back what they took.
 
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
@@ -63,6 +64,19 @@ fn on_a_new_thread(test: impl Fn() + Send + Sync) {
     }
 }
 
+/// The same on a thread on which a scope has waited under a deadline: it keeps the timer for the next one.
+fn on_a_used_thread(test: impl Fn() + Send + Sync) {
+    on_a_new_thread(|| {
+        let spent = allocations(wait_under_a_deadline, 2);
+        assert!(spent <= 2, "a timer, and room to keep it: {spent}");
+        test();
+    });
+}
+
+async fn wait_under_a_deadline() {
+    scope!(timeout = 1s, { suspend(1).await }).unwrap();
+}
+
 #[test]
 fn the_counter_counts() {
     // Without this one the others could pass because nothing is ever counted.
@@ -112,7 +126,7 @@ fn a_childless_scope_allocates_nothing_when_it_suspends() {
 
 #[test]
 fn a_childless_scope_with_a_timeout_allocates_nothing_when_it_suspends() {
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         for use_of_the_thread in ["first", "second", "third"] {
             assert_eq!(
                 allocations(|| async { scope!(timeout = 1s, { suspend(3).await }) }, 4),
@@ -152,7 +166,7 @@ fn an_annotated_function_allocates_nothing() {
         suspend(n).await;
         Ok(n)
     }
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         for _ in 0..2 {
             assert_eq!(allocations(plain, 3), 0);
             assert_eq!(allocations(|| bounded(0), 1), 0);
@@ -173,10 +187,10 @@ fn move_on_after_and_fail_after_allocate_nothing_once_their_place_is_known() {
     let moved = || move_on_after(Duration::from_secs(1), suspend(2));
     let failed = || fail_after(Duration::from_secs(1), suspend(2));
     // The first call at a place in the source remembers that place, once per process.
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         assert!(allocations(moved, 3) + allocations(failed, 3) <= 4, "two each: the place, and its entry");
     });
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         assert_eq!(allocations(moved, 3), 0);
         assert_eq!(allocations(failed, 3), 0);
     });
@@ -184,7 +198,7 @@ fn move_on_after_and_fail_after_allocate_nothing_once_their_place_is_known() {
 
 #[test]
 fn asking_for_the_budget_allocates_nothing() {
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         let spent = allocations(
             || async {
                 scope!(timeout = 1s, {
@@ -219,7 +233,7 @@ fn scopes_nested_one_to_eight_levels_deep_allocate_nothing() {
             assert_eq!(allocations(|| async { nested!([timeout = 1s,] suspend(2).await; $($level)*) }, 3), 0);
         )*};
     }
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         for _ in 0..2 {
             all!([_] [_ _] [_ _ _] [_ _ _ _] [_ _ _ _ _] [_ _ _ _ _ _] [_ _ _ _ _ _ _] [_ _ _ _ _ _ _ _]);
         }
@@ -228,7 +242,7 @@ fn scopes_nested_one_to_eight_levels_deep_allocate_nothing() {
 
 #[test]
 fn an_inner_deadline_before_the_outer_one_allocates_nothing() {
-    on_a_new_thread(|| {
+    on_a_used_thread(|| {
         let spent = allocations(
             || async {
                 scope!(timeout = 3s, { scope!(timeout = 2s, { scope!(timeout = 1s, { suspend(2).await }) }) })
@@ -244,6 +258,7 @@ fn a_scope_allocates_nothing_on_the_threads_of_a_running_runtime() {
     for runtime in [current_thread(), multi_thread()] {
         let spent = runtime.block_on(async {
             let counted = || {
+                allocations(wait_under_a_deadline, 2);
                 let free = allocations(|| async { scope!({ suspend(2).await }) }, 3);
                 free + allocations(|| async { scope!(timeout = 1s, { suspend(2).await }) }, 3)
             };

@@ -11,10 +11,11 @@ use crate::support::row::Limit::Count;
 use crate::support::row::{Row, Unit};
 use crate::support::suspend::suspend;
 
-/// Allocations of a scope that suspends once.
+/// Allocations of a scope that suspends once, on a thread where one has waited before: it keeps the timer for the next.
 pub(crate) fn allocations() -> Vec<Row> {
     let runtime = countable(0);
     let _context = runtime.enter();
+    allocations_of(|| async { scope!(timeout = 60s, { suspend(1).await }) });
     let root = CancellationToken::new();
     let row = |case, count: u64, limit: Option<f64>| Row {
         limit: limit.map(Count),

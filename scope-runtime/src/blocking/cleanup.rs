@@ -174,7 +174,7 @@ fn shielded<T>(f: impl FnOnce() -> T) -> T {
             }
         }
     }
-    let shield = Shield(Frame::new(&CLEANUP, None).shielded().on_thread());
+    let shield = Shield(Frame::new(&CLEANUP).shielded().on_thread());
     context::enter(&shield.0, waker_id(Waker::noop()), |_| f())
 }
 

@@ -266,7 +266,7 @@ impl CancelToken {
         let slot = Arc::new(Slot(Mutex::new(None)));
         let entrants = futures.into_iter().map(|future| {
             let entrant = Entrant { future, slot: Arc::clone(&slot) };
-            Some(Box::pin(Block::new(Frame::new(one, None), entrant, NeverErr)))
+            Some(Box::pin(Block::new(Frame::new(one), entrant, NeverErr)))
         });
         let race = Race { entrants: entrants.collect(), slot: Arc::clone(&slot), decided: false };
         FirstOf { block: self.scope(Site::of_call(Kind::Token, "first_of", at), race), timeout: None, slot }

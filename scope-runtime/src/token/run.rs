@@ -97,7 +97,7 @@ impl CancelToken {
         site: &'static Site,
         body: B,
     ) -> Block<B, NeverErr, Watched<Firing>> {
-        Block::hosting(Frame::new(site, None), body, NeverErr, Watched::new(self.firing()))
+        Block::hosting(Frame::new(site), body, NeverErr, Watched::new(self.firing()))
     }
 }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::time::Instant;
+
 use super::{Node, Waiting};
 use crate::cause::Cancelled;
-use crate::deadline::Moment;
+use crate::deadline::{Moment, now};
 
 /// One look at the tree: reads the clock at most once, and wakes after all locks and borrows are released.
 pub(crate) struct Look {
-    now: Option<Moment>,
+    now: Option<Instant>,
+    moment: Option<Moment>,
     later: Vec<Later>,
 }
 
@@ -23,11 +26,24 @@ enum Later {
 
 impl Look {
     pub(crate) fn new() -> Self {
-        Self { now: None, later: Vec::new() }
+        Self { now: None, moment: None, later: Vec::new() }
     }
 
+    /// The clock, as far as it was read.
+    pub(super) fn clock(&mut self) -> &mut Option<Instant> {
+        &mut self.now
+    }
+
+    /// What the clock says.
+    #[inline]
+    pub(crate) fn instant(&mut self) -> Instant {
+        *self.now.get_or_insert_with(now)
+    }
+
+    /// The same as the tree has it.
     pub(crate) fn now(&mut self) -> Moment {
-        *self.now.get_or_insert_with(Moment::now)
+        let now = self.instant();
+        *self.moment.get_or_insert_with(|| Moment::at(now))
     }
 
     /// There may be this many to wake.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{
-    BUBBLE, CANCELLED, CLOSED, CUT, HARD, Look, NO_BUBBLE, Node, ORPHANED, SHIELD, SOFT_CUT, STOPPED,
-    deadline_cause,
+    BUBBLE, CANCELLED, CLOSED, CUT, HARD, Look, MOVED_DEADLINE, NO_BUBBLE, Node, ORPHANED, SHIELD, SOFT_CUT,
+    STOPPED, deadline_cause,
 };
 use crate::cause::Cause;
 use crate::deadline::Moment;
@@ -230,6 +230,7 @@ impl Node {
         }
         self.forget_given();
         self.deadline.store(deadline.0, Ordering::SeqCst);
+        self.raise(MOVED_DEADLINE);
         self.expire_if_due(&mut look);
         // Everybody below must look again: timers may depend on this deadline (rule L5).
         self.collect_below(&mut look);
