@@ -6,10 +6,10 @@ use std::task::{Context, Waker};
 
 use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
-use tokio::time::{Sleep, sleep_until};
 
 use crate::context::{Seat, WakerId, waker_id};
 use crate::deadline::Moment;
+use crate::sync::time::{Sleep, sleep_until};
 use crate::tree::Node;
 
 /// What a block stands on: whatever is polled around it, or a seat of its own.

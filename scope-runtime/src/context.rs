@@ -8,13 +8,12 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::task::Waker;
 
-use tokio::runtime::Handle;
-
 use crate::cause::{Cancelled, Cause, ToldAs, Who};
 use crate::deadline::{Given, Moment};
 use crate::landing::Awaiting;
 use crate::poll_stack;
 use crate::site::{Kind, Site};
+use crate::sync::runtime::Handle;
 use crate::tree::{ChildKey, Extra, Look, Node, NodeInit, Place, Registered, bubbles_exist, deadline_cause};
 
 pub(crate) use crate::poll_stack::{outside, with_stack};
@@ -428,7 +427,7 @@ impl<'a> Stack<'a> {
         self.frame
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(scope_loom)))]
     pub(crate) fn site(&self) -> &'static Site {
         self.frame.site
     }
