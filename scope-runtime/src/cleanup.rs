@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Sleep;
-
 use crate::context::{self, Frame, waker_id, with_stack};
 use crate::deadline::{Bound, Given, Moment};
 use crate::failure::{Failure, Payload};
 use crate::site::{Kind, Site};
+use crate::sync::time::{Sleep, sleep};
 use crate::task::spawn_shielded;
 use crate::tree::{Look, Node};
 use crate::{event, orphan};
@@ -136,7 +135,7 @@ fn drive(node: &Arc<Node>, driver: Driver, timer: &mut CleanupTimer, cx: &mut Co
                     if driver == Driver::Thread {
                         run.bound(node.bound_cleanup(limit), limit);
                     } else if timer.is_none() {
-                        *timer = Some(Box::pin(tokio::time::sleep(limit)));
+                        *timer = Some(Box::pin(sleep(limit)));
                     }
                 }
                 match run.poll(cx) {

@@ -9,7 +9,6 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::cause::{Cancelled, Cause, ToldAs, Who};
@@ -17,6 +16,7 @@ use crate::deadline::{Bound, Given, Moment, has_passed};
 use crate::landing::Awaiting;
 use crate::poll_stack;
 use crate::site::{Kind, Site};
+use crate::sync::runtime::Handle;
 use crate::timer::Timers;
 use crate::tree::{ChildKey, Extra, Look, Node, NodeInit, Place, Registered, bubbles_exist, deadline_cause};
 
@@ -482,7 +482,7 @@ impl<'a> Stack<'a> {
         self.frame
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(scope_loom)))]
     pub(crate) fn site(&self) -> &'static Site {
         self.frame.site
     }

@@ -260,7 +260,7 @@ impl IntoDeadline for Option<std::time::Instant> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(scope_loom)))]
 mod tests {
     use super::*;
 

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -17,6 +17,7 @@ use crate::failure::{ChildError, Payload};
 use crate::hosted::{And, Hosted};
 use crate::policy::{FailFast, Policy};
 use crate::scope::Scope;
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::{Child, ChildTask, InPlace, Output, Task, closed_task, host};
 
 /// What becomes of the output of a fork, by what kind of type it is: a fork needs neither `Send` nor `'static` for it.

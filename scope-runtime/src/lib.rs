@@ -128,6 +128,8 @@ mod fork;
 mod hosted;
 mod landing;
 mod link;
+#[cfg(all(test, scope_loom))]
+mod models;
 mod orphan;
 mod policy;
 mod poll_stack;
@@ -135,6 +137,7 @@ mod race;
 mod scope;
 mod signal;
 mod site;
+mod sync;
 mod task;
 mod timer;
 mod token;

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use tokio::runtime::{Handle, Id};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -16,6 +15,7 @@ use crate::context::{self, Frame, waker_id};
 use crate::event;
 use crate::failure::panic_text;
 use crate::site::Kind;
+use crate::sync::runtime::{Handle, Id};
 use crate::task::Home;
 use crate::tree::{ChildEnd, Look, Node, Role};
 

@@ -19,6 +19,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use crate::context::{Frame, Seat, Stack, WakerId};
+use crate::sync::thread_local;
 
 thread_local! {
     /// Has no destructor, so it is there as long as any code runs on the thread.
@@ -80,7 +81,7 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack<'_>) -> T) -> Option<T> {
     unsafe { TOP.get().as_ref() }.map(f)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(scope_loom)))]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -30,6 +29,7 @@ use crate::hosted::{And, Hosted};
 use crate::link::IntoLinks;
 use crate::policy::{FailFast, IntoLimit, Policy, Supervise};
 use crate::signal::{self, Signal};
+use crate::sync::runtime::Handle;
 use crate::task::{Asked, Output, Task, closed_task, spawn_into};
 use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};

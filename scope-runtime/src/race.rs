@@ -7,7 +7,7 @@
 use std::future::{Future, Ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -20,6 +20,7 @@ use crate::fork::split;
 use crate::hosted::{And, Hosted};
 use crate::private::Return;
 use crate::site::Site;
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::{
     Asked, Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of,
 };

@@ -13,6 +13,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::cause::{Cancelled, Cause};
+use crate::sync::thread_local;
 
 /// A cancel that was found in an error, by the place of the cause that it began with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

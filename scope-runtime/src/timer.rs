@@ -12,10 +12,12 @@ use std::task::{Context, Waker};
 
 use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::context::{WakerId, waker_id};
 use crate::deadline::{Moment, now};
+use crate::sync::thread_local;
+use crate::sync::time::{Sleep, sleep_until};
 use crate::tree::Node;
 
 /// What a frame has of timers: nothing, until one is needed.

@@ -12,12 +12,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio_util::sync::CancellationToken;
+use std::sync::atomic::Ordering;
 
 use crate::cause::{Cancelled, Cause, Who};
 use crate::site::{Kind, Site};
+use crate::sync::atomic::AtomicU64;
+use crate::sync::token::CancellationToken;
 
 mod first_of;
 mod interop;
@@ -111,7 +111,7 @@ impl Leaf {
     }
 
     fn take_place(&self) {
-        static NEXT_PLACE: AtomicU64 = AtomicU64::new(FIRST_PLACE);
+        static NEXT_PLACE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(FIRST_PLACE);
         let place = NEXT_PLACE.fetch_add(1, Ordering::Relaxed);
         // The second of two keeps the place of the first.
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {

@@ -20,13 +20,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::cause::{Cancelled, Cause, Who};
@@ -34,6 +33,9 @@ use crate::cleanup::{CleanupItem, CleanupTimer, Running};
 use crate::deadline::{Given, Moment, has_passed};
 use crate::failure::{Failure, Suppressed};
 use crate::site::Site;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
+use crate::sync::runtime::Handle;
+use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) mod census;
 mod children;

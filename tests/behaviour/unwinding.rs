@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, Spawner, Task, cancel_scope, check, current, defer, guard, is_cancelled,
-    root, scope, shield, spawn, try_current,
+    Cancelled, Cause, InScope as _, ScopeHandle, Spawner, Task, cancel_scope, check, current, defer, guard,
+    is_cancelled, root, scope, shield, spawn, try_current, try_join,
 };
 use scope_tests::probe::{Log, Polls, ms, poll_once, sleep};
 use tokio::runtime::Builder;
@@ -602,6 +602,42 @@ async fn u3_a_cancel_while_cleanup_runs_does_not_reach_it() {
     });
     assert_eq!(value.unwrap(), 7, "nothing was cut, so the value counts (D6)");
     log.expect(&["50 ends"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u3_a_cancel_that_cleanup_is_told_of_by_its_scope_is_an_error_like_any_other() {
+    /// A guest of the scope that the cleanup runs for, which looks for a cancel.
+    async fn guest(scope: ScopeHandle) -> Result<(), Cancelled> {
+        async { check() }.in_scope(scope).await?
+    }
+
+    async fn in_a_scope(scope: ScopeHandle, log: Log) -> Result<(), Error> {
+        let _ = scope!({
+            guest(scope).await?;
+        });
+        log.say("not reached");
+        Ok(())
+    }
+
+    async fn in_a_join(scope: ScopeHandle) -> Result<(), Cancelled> {
+        try_join!(guest(scope), async { Ok(()) })?;
+        Ok(())
+    }
+
+    let log = Log::new();
+    let value = scope!(|s| {
+        let (handle, log) = (s.handle(), log.clone());
+        defer(async move {
+            handle.cancel();
+            // Nobody between it and this cleanup could unwind for that cancel.
+            let told = in_a_scope(handle.clone(), log.clone()).await;
+            log.say(format_args!("a scope: {}", matches!(told, Err(Error::Cancelled(_)))));
+            log.say(format_args!("a join: {}", in_a_join(handle).await.is_err()));
+        });
+        7
+    });
+    assert_eq!(value.unwrap(), 7);
+    log.expect(&["0 a scope: true", "0 a join: true"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -249,17 +249,20 @@ impl Boundary {
     }
 
     /// B3: polled after the body, and while children are awaited, until it is ready or delivery begins.
-    fn poll_watch(&mut self, w: &mut World) {
+    /// True if that has cancelled the scope.
+    fn poll_watch(&mut self, w: &mut World) -> bool {
         let ready = match self.watch {
-            None => return,
+            None => return false,
             Some(Watch::At(at)) => at <= w.now,
             Some(Watch::Token(token)) => w.is_triggered(token),
         };
-        if ready && w.nodes[self.node].unwound == Cut::No && !w.sees(self.node, true) {
+        let cancels = ready && w.nodes[self.node].unwound == Cut::No && !w.sees(self.node, true);
+        if cancels {
             let cause = if let Some(Watch::At(_)) = self.watch { Cause::CancelOn } else { Cause::Token };
             self.watch = None;
             w.request(self.node, Why { cause, root: cause, origin: self.node }, false);
         }
+        cancels
     }
 
     fn cut_body(&mut self, w: &mut World) {
@@ -402,14 +405,19 @@ impl Boundary {
     fn poll_end(&mut self, w: &mut World) -> Option<Left> {
         match self.stage {
             Stage::Ending(end) => {
-                if let What::Race(..) = self.what {
-                    self.poll_arms(w);
-                } else {
-                    self.poll_forks(w);
-                }
-                if !drive(w, self.node) {
-                    self.poll_watch(w);
-                    return None;
+                loop {
+                    if let What::Race(..) = self.what {
+                        self.poll_arms(w);
+                    } else {
+                        self.poll_forks(w);
+                    }
+                    if drive(w, self.node) {
+                        break;
+                    }
+                    // B3: what that cancels is cut in the same pass, before a scope around looks.
+                    if !self.poll_watch(w) {
+                        return None;
+                    }
                 }
                 self.leave(w, end)
             }
@@ -454,7 +462,10 @@ impl Boundary {
         // D5: own if it was cancelled itself, and no outer cancel is visible.
         let outer = w.sees_outer(node, true);
         let own = w.nodes[node].cancelled && !outer && w.broken != Some(Broken::Absorbing);
-        let parent = w.nodes[node].parent.filter(|_| !w.nodes[node].rooted);
+        // A cleanup has no boundary that could be told.
+        let parent = w.nodes[node]
+            .parent
+            .filter(|parent| !w.nodes[node].rooted && w.nodes[*parent].kind != Kind::Cleanup);
         if !own && parent.is_some() && (self.delivered_under.is_none() || self.delivered_under == parent) {
             // D4: it tells the enclosing boundary, which unwinds too.
             self.stage = Stage::Through(parent);

@@ -478,6 +478,10 @@ impl World {
         }
         let mut above = self.nodes[id].parent;
         while let Some(node) = above {
+            // Nobody behind a cleanup could unwind for it.
+            if self.nodes[node].kind == Kind::Cleanup {
+                return None;
+            }
             if node == origin {
                 return Some(false);
             }

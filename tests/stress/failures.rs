@@ -35,6 +35,10 @@ struct Seen {
 /// What stands before the number in the text of a failure.
 const MARK: &str = "failure#";
 
+/// The text of an error that passes on a cancel. What comes behind it in a report is why that was, and the failure that it
+/// may have been is told elsewhere.
+const PASSED_ON: &str = "a cancel is passed on";
+
 fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -78,7 +82,7 @@ impl fmt::Display for Oops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(number) => write!(f, "{MARK}{number}"),
-            Self::Cancelled(_) => f.write_str("cancelled"),
+            Self::Cancelled(_) => f.write_str(PASSED_ON),
         }
     }
 }
@@ -91,7 +95,7 @@ impl Debug for Oops {
             // It is asked for its text, by which it is found, but that may name a failure that is told elsewhere.
             Self::Cancelled(cancelled) => {
                 let _ = format!("{cancelled:?}");
-                f.write_str("cancelled")
+                f.write_str(PASSED_ON)
             }
         }
     }
@@ -192,7 +196,8 @@ impl Subscriber for Listener {
         if text.0.contains("that it unwound for") {
             return;
         }
-        for number in numbers_in(&text.0) {
+        let own = text.0.split(PASSED_ON).next().unwrap_or_default();
+        for number in numbers_in(own) {
             see(number, |seen| seen.reports.push(text.0.clone()));
         }
     }

@@ -15,6 +15,7 @@ use crate::cleanup::{Driver, poll_ending};
 use crate::context::{self, Frame, Stack, waker_id};
 use crate::deadline::Moment;
 use crate::failure::{Failure, FailureKind};
+use crate::sync::runtime::Handle;
 use crate::tree::{Look, Node, Origin};
 
 /// How a body came to its end, panics left out.
@@ -105,7 +106,7 @@ fn wait_for_end(stack: &Stack<'_>, node: &Arc<Node>) {
     let waker = Waker::from(Arc::clone(&parker));
     // Whatever is awaited here may need a runtime.
     let runtime = node.runtime();
-    let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+    let _entered = runtime.as_ref().map(Handle::enter);
     while poll_ending(node, Driver::Thread, &mut Context::from_waker(&waker)).is_pending() {
         // The children are cut by whoever notices the deadline (rule Y3).
         let mut look = Look::new();

@@ -4,11 +4,10 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread;
 
-use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::boundary::{self, Body};
@@ -21,6 +20,8 @@ use crate::failure::{ErrorText, Failure, FailureKind};
 use crate::policy::Policy;
 use crate::private::Return;
 use crate::site::Site;
+use crate::sync::Mutex;
+use crate::sync::runtime::Handle;
 use crate::task::{
     Asked, Convert, Ending, Enlisted, Home, InFailure, Keep, Outcome, Task, Turn, closed_task, enlist,
     outcome_of, result_of,

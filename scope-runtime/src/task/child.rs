@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -20,6 +20,7 @@ use crate::private::Return;
 use crate::race::{Here, Parallel};
 use crate::signal::Signal;
 use crate::site::Site;
+use crate::sync::Mutex;
 use crate::tree::{ChildEnd, Look, Node, Origin, Role, Untaken};
 use crate::values::{ChildFuture, IntoName};
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
@@ -14,6 +14,7 @@ use crate::boundary::{Block, NeverErr};
 use crate::cause::{Cancelled, Cause};
 use crate::context::Frame;
 use crate::site::{Kind, Site};
+use crate::sync::{Mutex, MutexGuard};
 use crate::tree::{Admitted, ChildEnd, ChildKey, Go, Look, Node, NodeInit, Place, Role, Untaken};
 
 pub(super) struct Shared<T> {
@@ -31,7 +32,7 @@ enum Slot<T> {
 }
 
 impl<T> Shared<T> {
-    fn slot(&self) -> std::sync::MutexGuard<'_, Slot<T>> {
+    fn slot(&self) -> MutexGuard<'_, Slot<T>> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle, unconstrained};
+use tokio::task::unconstrained;
 
 use super::child::{Body, Child, Convert, InFailure, Output, result_of};
 use super::start::{Start, Turn};
@@ -20,6 +19,8 @@ use crate::cause::{Cancelled, Cause, Who};
 use crate::context::{Frame, Seat};
 use crate::failure::{Failure, panic_text};
 use crate::site::{Kind, Site};
+use crate::sync::runtime::{Handle, JoinError, JoinHandle};
+use crate::sync::thread;
 use crate::task::child::Outcome;
 use crate::tree::{self, Admitted, ChildEnd, ChildKey, Go, Look, Node, NodeInit, Role, Untaken};
 
@@ -87,7 +88,7 @@ impl<T> Spawned<T> {
                 if join.is_finished() {
                     break;
                 }
-                std::thread::yield_now();
+                thread::yield_now();
             }
         }
         drop(join);
@@ -174,18 +175,19 @@ impl Seat {
         untaken: Option<Untaken>,
         end: ChildEnd,
     ) -> Finished<T> {
-        let wanted = held && !(needs_drop::<T>() && self.scope().child_is_unwanted(self.at()));
-        let finished = if wanted {
-            Finished { result: Some(result), untaken }
-        } else {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
-                let name = self.scope().node_of(self.at()).name();
-                self.scope().suppress(&Failure::panic(name, payload));
-            }
-            Finished { result: None, untaken: None }
-        };
+        if held && !needs_drop::<T>() {
+            self.scope().child_ended(self.at(), end);
+            return Finished { result: Some(result), untaken };
+        }
+        if held && self.scope().child_ended_if_wanted(self.at(), end) {
+            return Finished { result: Some(result), untaken };
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(result))) {
+            let name = self.scope().node_of(self.at()).name();
+            self.scope().suppress(&Failure::panic(name, payload));
+        }
         self.scope().child_ended(self.at(), end);
-        finished
+        Finished { result: None, untaken: None }
     }
 
     /// The same for one that a cancel of its scope has cut; true if somebody may ask.

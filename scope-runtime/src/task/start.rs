@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::base::Base;
 use crate::boundary::{Block, NeverErr};
 use crate::cause::Cancelled;
+use crate::sync::Mutex;
 use crate::tree::{Go, Look, Node, Starter};
 
 /// Whether a child runs at all.

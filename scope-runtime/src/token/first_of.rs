@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::cause::{Cancelled, Cause};
 use crate::context::{Frame, with_stack};
 use crate::failure::Failure;
 use crate::site::{Kind, Site};
+use crate::sync::Mutex;
 
 /// Where the value of the first future waits for the others to end; or the cancel that such a future ended with.
 struct Slot<T>(Mutex<Option<Result<T, Cancelled>>>);

@@ -10,9 +10,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Wake, Waker};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-
 use super::{CancelToken, Leaf, SHARED};
+use crate::sync::token::{CancellationToken, WaitForCancellationFutureOwned};
 
 impl CancelToken {
     /// A token of tokio-util under a name of its own; triggering either shows on the other.

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{CancelToken, Leaf};
 use crate::cause::Cause;
+use crate::sync::token::WaitForCancellationFutureOwned;
 
 pin_project! {
     /// The future of [`CancelToken::wait`]; it owns its token.

@@ -3,13 +3,15 @@
 //! A child task gets a node only when somebody needs it: a scope, a cleanup or a handle inside of it, or a call from
 //! outside that is for this child alone. Until then its waker stands in the list of its scope.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use super::{CLOSED, Look, Node, NodeInit, Origin, SHIELD, State};
 use crate::cause::Cause;
 use crate::site::Site;
+use crate::sync::MutexGuard;
+use crate::sync::atomic::AtomicU32;
 use crate::task::Home;
 
 /// A child task, or an adopted orphan.
@@ -342,9 +344,27 @@ impl Node {
 
     /// A child has ended, cleanup included.
     pub(crate) fn child_ended(&self, at: usize, end: ChildEnd) {
-        let mut look = Look::new();
         let mut state = self.lock();
-        let Some(child) = state.children.try_remove(at) else { return };
+        if let Some(child) = state.children.try_remove(at) {
+            self.settle_child(state, child, end);
+        }
+    }
+
+    /// The same for a child with a result, unless nobody will ask for that: then nothing has changed, and this is false.
+    ///
+    /// Asked and done under one lock: who drops the handle finds the child either there, and is heard, or gone.
+    pub(crate) fn child_ended_if_wanted(&self, at: usize, end: ChildEnd) -> bool {
+        let mut state = self.lock();
+        let wanted = state.children.get(at).is_some_and(|child| !child.unwanted);
+        if wanted {
+            let child = state.children.remove(at);
+            self.settle_child(state, child, end);
+        }
+        wanted
+    }
+
+    fn settle_child(&self, mut state: MutexGuard<'_, State>, child: Child, end: ChildEnd) {
+        let mut look = Look::new();
         let counts = !state.stands_still(&child);
         let lost = end != ChildEnd::Settled && child.role.can_be_lost() && counts;
         state.lost_child |= lost;

@@ -1,12 +1,12 @@
 //! Options that few scopes have.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::Node;
 use crate::cause::ToldAs;
 use crate::deadline::Moment;
+use crate::sync::atomic::AtomicU64;
 
 /// Options that few scopes have.
 pub(crate) struct Extra {

@@ -1,10 +1,12 @@
 //! Parents: who a node hangs under, as of the last poll (invariant 4 of the tree).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::search::Search;
 use super::{CHANGED, GUEST, HOLDING, Look, Node};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Mutex, OnceLock};
 
 /// The parent of a node: set at the first poll, seldom changed, read without a lock while it was never changed.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
@@ -15,9 +15,12 @@ use crate::deadline::Moment;
 use crate::event;
 use crate::failure::Failure;
 use crate::site::Kind;
+use crate::sync::flag;
 
-/// Whether any scope ever had `bubble`: without one, nobody pays for a walk up.
-static BUBBLES: AtomicBool = AtomicBool::new(false);
+flag! {
+    /// Whether any scope ever had `bubble`: without one, nobody pays for a walk up.
+    static BUBBLES;
+}
 
 /// Takes note that there is a scope with `bubble` now.
 pub(crate) fn announce_bubble() {
@@ -29,8 +32,10 @@ pub(crate) fn bubbles_exist() -> bool {
     BUBBLES.load(Ordering::Relaxed)
 }
 
-/// Whether any cancel ever was soft: without one, nobody looks for the end of a grace.
-static SOFT: AtomicBool = AtomicBool::new(false);
+flag! {
+    /// Whether any cancel ever was soft: without one, nobody looks for the end of a grace.
+    static SOFT;
+}
 
 /// What became of a request.
 enum Requested {
@@ -205,14 +210,16 @@ impl Node {
         if deadline.is_never() || self.has(CLOSED) || look.now() < deadline {
             return false;
         }
-        self.expire(deadline, look);
+        self.expire(look);
         // A failure that came first stays the cause (rule L6).
         self.has(CANCELLED)
     }
 
-    fn expire(&self, deadline: Moment, look: &mut Look) {
+    fn expire(&self, look: &mut Look) {
         let mut state = self.lock();
-        if state.cause.is_some() || self.has(CLOSED) {
+        // Somebody may have moved it before it passed, and before this look at the clock (rule L3).
+        let deadline = self.deadline();
+        if state.cause.is_some() || self.has(CLOSED) || look.now() < deadline {
             return;
         }
         state.cause = Some(deadline_cause(self.given()));
@@ -228,9 +235,13 @@ impl Node {
         if self.cancel_called(&mut look) || self.has(CLOSED) {
             return;
         }
-        self.forget_given();
-        self.deadline.store(deadline.0, Ordering::SeqCst);
-        self.raise(MOVED_DEADLINE);
+        {
+            // Under the lock, where it is read again before it counts as passed.
+            let _state = self.lock();
+            self.forget_given();
+            self.deadline.store(deadline.0, Ordering::SeqCst);
+            self.raise(MOVED_DEADLINE);
+        }
         self.expire_if_due(&mut look);
         // Everybody below must look again: timers may depend on this deadline (rule L5).
         self.collect_below(&mut look);

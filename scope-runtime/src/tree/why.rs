@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{CANCELLED, CUT, Look, Node, SOFT_CUT, STOPPED};
 use crate::cause::{Cancelled, Cause, ToldAs};
 use crate::signal::Signal;
+use crate::site::Kind;
 
 /// One step on the way up.
 enum Found {
@@ -70,6 +71,11 @@ impl Node {
         }
         let mut above = self.parent();
         while let Some(node) = above {
+            // The scope that a cleanup runs for has unwound already, and nobody between the two could be told: a cancel
+            // from beyond it is an error like any other.
+            if node.site.kind() == Kind::Cleanup {
+                return None;
+            }
             if node.has_issued(returned) {
                 return Some(Origin::Outer);
             }
