@@ -631,14 +631,21 @@ fn leave<B, R, H: Hosted<R>>(
     if let Some(taken) = taken {
         if let Some(failure) = taken.failure {
             stage.set(Stage::Left);
-            return Poll::Ready(match (failure.kind, end) {
-                (FailureKind::Error(error), _) => Left::Failed(error),
-                (FailureKind::InPlace, _) => {
+            if matches!(failure.kind, FailureKind::Body) {
+                let End::Errored(value) = end else {
+                    unreachable!("the body's own failure is kept as its value")
+                };
+                return Poll::Ready(Left::Errored(value));
+            }
+            // Before there is a result: what is in the place of one when a destructor panics is never dropped.
+            drop(end);
+            return Poll::Ready(match failure.kind {
+                FailureKind::Error(error) => Left::Failed(error),
+                FailureKind::InPlace => {
                     Left::Errored(hosted.take_failure().expect("it is kept by the child that failed first"))
                 }
-                (FailureKind::Panic(payload), _) => Left::Panicked(payload),
-                (FailureKind::Body, End::Errored(value)) => Left::Errored(value),
-                (FailureKind::Body, _) => unreachable!("the body's own failure is kept as its value"),
+                FailureKind::Panic(payload) => Left::Panicked(payload),
+                FailureKind::Body => unreachable!("it has left above"),
             });
         }
         lost |= taken.lost_child;

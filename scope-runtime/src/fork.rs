@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use pin_project_lite::pin_project;
 
 use crate::boundary::Classify;
 use crate::failure::{ChildError, Payload};
@@ -51,6 +52,8 @@ pub struct Forks<'s, F: Future, T, R, P = FailFast> {
 struct Slot<F: Future, T, R> {
     new: Vec<Fork<F, T, R>>,
     failure: Option<InPlace<R>>,
+    /// From the destructor of a fork.
+    panicked: Option<Payload>,
 }
 
 type Fork<F, T, R> = ChildTask<F, T, InPlace<R>>;
@@ -58,7 +61,7 @@ type Fork<F, T, R> = ChildTask<F, T, InPlace<R>>;
 impl<'s, F: Future, T, R, P: Policy> Forks<'s, F, T, R, P> {
     /// A slot of the block with this scope.
     pub fn new(scope: &'s Scope<R, P>) -> Self {
-        Self { scope, slot: Mutex::new(Slot { new: Vec::new(), failure: None }) }
+        Self { scope, slot: Mutex::new(Slot { new: Vec::new(), failure: None, panicked: None }) }
     }
 
     /// The scope of that block.
@@ -91,7 +94,34 @@ impl<'s, F: Future, T, R, P: Policy> Forks<'s, F, T, R, P> {
 /// The forks of one slot, as the boundary polls them.
 pub struct Running<'a, F: Future, T, R, P = FailFast> {
     slot: &'a Forks<'a, F, T, R, P>,
-    running: FuturesUnordered<Fork<F, T, R>>,
+    running: FuturesUnordered<Quiet<'a, F, T, R, P>>,
+}
+
+pin_project! {
+    /// A fork whose destructor does not panic: what a `FuturesUnordered` drops in a panic it loses, memory and all.
+    struct Quiet<'a, F: Future, T, R, P> {
+        #[pin]
+        fork: Option<Fork<F, T, R>>,
+        slot: &'a Forks<'a, F, T, R, P>,
+    }
+
+    impl<F: Future, T, R, P> PinnedDrop for Quiet<'_, F, T, R, P> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.fork.set(None))) {
+                let mut slot = this.slot.slot.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.panicked.get_or_insert(payload);
+            }
+        }
+    }
+}
+
+impl<F: Future, T, R, P> Future for Quiet<'_, F, T, R, P> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().fork.as_pin_mut().expect("it is there until the end").poll(cx)
+    }
 }
 
 /// The forks of one slot, and those of the others.
@@ -111,7 +141,8 @@ impl<F: Future, T, R, P: Policy> Running<'_, F, T, R, P> {
 impl<F: Future, T, R, P: Policy> Hosted<R> for Running<'_, F, T, R, P> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let this = self.get_mut();
-        this.running.extend(this.take_new());
+        let slot = this.slot;
+        this.running.extend(this.take_new().into_iter().map(|fork| Quiet { fork: Some(fork), slot }));
         while let Poll::Ready(Some(())) = this.running.poll_next_unpin(cx) {}
     }
 
@@ -133,8 +164,8 @@ impl<F: Future, T, R, P: Policy> Hosted<R> for Running<'_, F, T, R, P> {
                 return dropped;
             }
             // A destructor that panics takes nobody else along, and may have started another fork.
-            let one = catch_unwind(AssertUnwindSafe(|| this.running.clear()));
-            dropped = dropped.and(one);
+            this.running.clear();
+            dropped = dropped.and(this.slot.slot().panicked.take().map_or(Ok(()), Err));
             while let Some(fork) = new.pop() {
                 dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(fork))));
             }

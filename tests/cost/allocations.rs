@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -288,6 +289,57 @@ fn ten_thousand_children_one_after_the_other_leave_no_memory_behind() {
     assert!(counted.count_total > CHILDREN, "each child allocates: {counted:?}");
     assert!(counted.count_max < 1_000, "the most allocations that were alive at a time: {counted:?}");
     assert!(counted.bytes_max < 256 * 1024, "the most memory that was held at a time: {counted:?}");
+}
+
+/// Its destructor panics, without a word to the hook that would remember it.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("destructor"));
+    }
+}
+
+/// What is still allocated when a future has panicked, the second time: the first one may leave what threads keep.
+#[track_caller]
+fn left_by_a_panic<F: Future>(make: impl Fn() -> F) -> i64 {
+    let run = || {
+        allocation_counter::measure(|| {
+            let panicked = catch_unwind(AssertUnwindSafe(|| current_thread().block_on(make())));
+            assert!(panicked.is_err(), "the destructor panics");
+        })
+    };
+    run();
+    run().count_current
+}
+
+#[test]
+fn u5_a_fork_whose_destructor_panics_leaves_no_memory_behind() {
+    let left = left_by_a_panic(|| async {
+        let _ = tokio::time::timeout(Duration::from_millis(10), async {
+            let _ = scope!({
+                fork!(async {
+                    let _bomb = Bomb;
+                    std::future::pending::<()>().await;
+                });
+            });
+        })
+        .await;
+    });
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn f2_a_failure_beside_a_value_whose_destructor_panics_leaves_no_memory_behind() {
+    #[cancel_scope]
+    async fn fails() -> std::io::Result<Bomb> {
+        spawn!(async { Err::<(), _>(std::io::Error::other("disk full")) });
+        Ok(Bomb)
+    }
+    let left = left_by_a_panic(|| async {
+        let _ = fails().await;
+    });
+    assert_eq!(left, 0);
 }
 
 #[test]

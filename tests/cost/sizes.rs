@@ -1,5 +1,5 @@
 //! The future of an annotated function or of a `scope!` grows by at most 128 bytes per level, and linearly; by 8 more if
-//! it is named, for the `&Scope`, by 96 per `fork!`, and by 176 per arm of a race, 200 of a join.
+//! it is named, for the `&Scope`, by 112 per `fork!`, and by 176 per arm of a race, 200 of a join.
 
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ fn a_value_that_leaves_a_scope_is_stored_once() {
 }
 
 #[test]
-fn each_fork_that_is_written_adds_at_most_96_bytes_wherever_its_future_lives() {
+fn each_fork_that_is_written_adds_at_most_112_bytes_wherever_its_future_lives() {
     let big = [0u8; 1024];
     let none = size_of_val(&async { scope!({ drop(spawn!(leaf())) }).is_ok() });
     let one = size_of_val(&async { scope!({ drop(fork!(leaf())) }).is_ok() });
@@ -156,9 +156,9 @@ fn each_fork_that_is_written_adds_at_most_96_bytes_wherever_its_future_lives() {
         })
         .is_ok()
     });
-    assert!(one - none <= 96, "{none} bytes without a fork, {one} with one");
+    assert!(one - none <= 112, "{none} bytes without a fork, {one} with one");
     assert!(
-        two - one <= 96 + 8,
+        two - one <= 112 + 8,
         "{one} bytes with one fork, {two} with two, and a reference to what one borrows"
     );
 }
