@@ -17,6 +17,7 @@ use crate::landing::Awaiting;
 use crate::poll_stack;
 use crate::site::{Kind, Site};
 use crate::sync::runtime::Handle;
+use crate::sync::thread_local;
 use crate::timer::Timers;
 use crate::tree::{ChildKey, Extra, Look, Node, NodeInit, Place, Registered, bubbles_exist, deadline_cause};
 
@@ -233,6 +234,7 @@ impl Frame {
             && look.instant() >= deadline
         {
             self.set(EXPIRED);
+            note_event();
         }
         self.has(EXPIRED)
     }
@@ -277,7 +279,11 @@ impl Frame {
 
     /// The shared part, made now if there is none (invariant 1 of the tree is the caller's).
     pub(crate) fn make_node(&self) -> Arc<Node> {
-        Arc::clone(self.node.get_or_init(|| Arc::new(self.node_with(None))))
+        let make = || {
+            note_event();
+            Arc::new(self.node_with(None))
+        };
+        Arc::clone(self.node.get_or_init(make))
     }
 }
 
@@ -386,6 +392,12 @@ pub(crate) struct Stack<'a> {
     keeper: &'a Frame,
     /// What the clock said when that timer had fired before this pass.
     passed: Option<Instant>,
+    /// What was known of the frames around when this one was pushed, so that a pause need not go through all of them:
+    /// whether one without node has a deadline that was seen to have passed, the nearest node, and how much has
+    /// happened since.
+    cut: bool,
+    nearest: Option<&'a Arc<Node>>,
+    events: u32,
     /// Not all frames are polled with one waker: an executor runs inside of another one's task. Ours for forks is none.
     nested: bool,
 }
@@ -396,6 +408,16 @@ enum Around<'a> {
     Frame(&'a Stack<'a>),
     /// The scope that the child task was spawned into.
     Scope(&'a Arc<Node>),
+}
+
+thread_local! {
+    /// Counts what frames that are being polled learn of each other only by asking: a node that was made, a deadline that
+    /// was seen to have passed.
+    static EVENTS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn note_event() {
+    EVENTS.set(EVENTS.get().wrapping_add(1));
 }
 
 /// Runs `f` with the frame on the stack, for a poll of what it belongs to.
@@ -451,7 +473,22 @@ impl<'a> Stack<'a> {
                 (frame, frame.timers.fired(), nested)
             }
         };
-        Self { frame, seat, below, waker, keeper, passed, nested }
+        let (cut, nearest) = match (seat, below) {
+            (Some(seat), _) => (false, Some(&seat.scope)),
+            (None, Some(below)) => below.seen_from_inside(),
+            (None, None) => (false, None),
+        };
+        Self { frame, seat, below, waker, keeper, passed, cut, nearest, events: EVENTS.get(), nested }
+    }
+
+    /// See the fields `cut` and `nearest`.
+    #[inline]
+    fn seen_from_inside(&self) -> (bool, Option<&'a Arc<Node>>) {
+        match self.frame.node() {
+            Some(node) => (false, Some(node)),
+            None if self.frame.has(SHIELD) => (self.frame.has(EXPIRED), None),
+            None => (self.cut || self.frame.has(EXPIRED), self.nearest),
+        }
     }
 
     fn around(&self) -> Around<'a> {
@@ -471,6 +508,7 @@ impl<'a> Stack<'a> {
     fn take_node(&self, node: Option<Arc<Node>>) {
         if let Some(node) = node {
             let _ = self.frame.node.set(node);
+            note_event();
         }
     }
 
@@ -511,6 +549,7 @@ impl<'a> Stack<'a> {
         }
         if let Some(seat) = self.seat {
             let node = self.frame.node.get_or_init(|| seat.scope.node_of(seat.at()));
+            note_event();
             node.begin_pass(None);
             return node;
         }
@@ -975,6 +1014,15 @@ impl<'a> Stack<'a> {
     /// set for each deadline that counts, and the scope that has it looks for itself.
     #[inline]
     fn is_known_to_be_cut(&self) -> bool {
+        if self.events != EVENTS.get() {
+            return self.asks_whether_it_is_cut();
+        }
+        !self.frame.has(SHIELD) && (self.cut || self.nearest.is_some_and(|node| node.is_known_to_be_hard()))
+    }
+
+    /// The same frame by frame.
+    #[cold]
+    fn asks_whether_it_is_cut(&self) -> bool {
         let mut at = self;
         while !at.frame.has(SHIELD) {
             let below = match at.around() {

@@ -119,6 +119,10 @@ impl<T: Copy> LocalKey<std::cell::Cell<T>> {
     pub(crate) fn get(&'static self) -> T {
         self.with(std::cell::Cell::get)
     }
+
+    pub(crate) fn set(&'static self, value: T) {
+        self.with(|cell| cell.set(value));
+    }
 }
 
 macro_rules! local {
