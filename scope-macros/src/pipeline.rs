@@ -12,7 +12,7 @@ pub(crate) fn block_macro(kind: BlockKind, input: TokenStream) -> TokenStream {
     let (runtime, written) = parse::runtime(input);
     let mut diagnostics = Diagnostics::new(runtime.clone());
     let (marked, written) = parse::block::side(written);
-    let written = parse::block::block(written, place, &mut diagnostics);
+    let written = parse::block::block(written, kind, place, &mut diagnostics);
     let side = kind.side().or(marked).unwrap_or(Side::Async);
     let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed, side };
     let model = check::block(written, kind, place, &around, &mut diagnostics);
@@ -74,6 +74,6 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
     let read = parse::item::item(item.clone(), &mut diagnostics);
     match check::function(arguments, read, &mut diagnostics) {
         Some(served) => fallback::item(expand::function(served), diagnostics),
-        None => fallback::unserved(item, diagnostics),
+        None => fallback::unserved(parse::item::closed(item), diagnostics),
     }
 }

@@ -167,7 +167,7 @@ pub use crate::scope::{ChildOutput, FromFailure, ReturnType, Scope, ScopeHandle,
 pub use crate::site::{Kind, Site};
 pub use crate::task::{Closed, Task};
 pub use crate::token::{CancelToken, FirstOf, FirstOfError, TokenRun, TokenWait};
-pub use crate::values::{ChildFuture, IntoError, IntoName, IntoToken};
+pub use crate::values::{CancelFuture, ChildFuture, IntoError, IntoName, IntoToken, ScopeRef};
 
 /// What tests of your own need.
 pub mod testing {

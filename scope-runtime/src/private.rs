@@ -33,14 +33,14 @@ use crate::sync::runtime::Handle;
 use crate::task::{Asked, Output, Task, closed_task, spawn_into};
 use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};
-use crate::values::{ChildFuture, IntoError, IntoName, IntoToken};
+use crate::values::{CancelFuture, ChildFuture, IntoError, IntoName, IntoToken, ScopeRef};
 
 pub use crate::beside::NoWatch;
 pub use crate::blocking::spawn::{Job, job};
 pub use crate::boundary::NeverErr;
 pub use crate::fork::{Forks, forks};
 pub use crate::landing::{AwaitSite, at};
-pub use crate::race::{fallible, here, parallel, race, try_join};
+pub use crate::race::{fallible, here, joined, named_arm, parallel, race, try_join};
 pub use crate::scope::FromFailure;
 pub use crate::scope::Scope;
 pub use crate::site::{Kind, Site};
@@ -224,9 +224,9 @@ impl<'a, S, W: Watch> Options<'a, S, W> {
     /// `cancel_on = …`. The type of what is no future stays unknown, as that of a child does.
     pub fn cancel_on<F, G, O>(self, future: F) -> Options<'a, S, Also<W, <O as Asked>::CancelOn<G>>>
     where
-        F: IntoFuture<IntoFuture = G, Output = O>,
+        F: CancelFuture<G, O>,
     {
-        self.watch(CancelOn { future: future.into_future() })
+        self.watch(CancelOn { future: future.polled() })
     }
 
     /// `token = …`
@@ -371,8 +371,8 @@ where
     thread_boundary::run(frame, poll, classify)
 }
 
-/// A body that is run once, so it may give away what it captures.
-pub fn once<R, F: FnOnce() -> R>(body: F) -> F {
+/// A body that is run once, so it may give away what it captures, and gives what the function returns.
+pub fn once<R, F: FnOnce() -> R>(_returns: Return<R>, body: F) -> F {
     body
 }
 
@@ -962,6 +962,11 @@ impl<R, F: Future<Output = Result<T, E>>, T, E> MayFail<'_, R, F, T, E> {
         self.child.scope.convert_with::<E>();
         self.child.start(self.convert)
     }
+}
+
+/// The scope in `spawn!(in s, …)`. Of what is no scope, the types stay unknown.
+pub fn named_scope<'a, R, P>(scope: impl ScopeRef<'a, R = R, P = P>) -> &'a Scope<R, P> {
+    scope.named()
 }
 
 /// Spawns a blocking child that borrows nothing.

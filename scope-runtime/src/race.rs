@@ -25,7 +25,7 @@ use crate::task::{
     Asked, Child, ChildTask, Home, InFailure, InPlace, Keep, Output, Task, child_of, runtime_of,
 };
 use crate::tree::Node;
-use crate::values::ChildFuture;
+use crate::values::{ChildFuture, IntoName};
 
 // --- arms ---------------------------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ pub struct Parallel<F>(Child<F>);
 /// made of arms.
 pub fn here<F, O, P, Q, A>(_output: Return<O>, site: &'static Site, future: F) -> A
 where
-    F: ChildFuture<Output = P> + ChildFuture<Output = Q> + ArmOf<O, P, Q, Here = A>,
+    F: ChildFuture<Output = P, Given = Q> + ArmOf<O, P, Q, Here = A>,
 {
     F::here(Child::arm(site, future))
 }
@@ -49,11 +49,19 @@ where
 /// A `spawn!` as an arm.
 pub fn parallel<F, O, P, Q, A>(_output: Return<O>, child: Child<F>) -> A
 where
-    F: ChildFuture<Output = P> + ChildFuture<Output = Q> + ArmOf<O, P, Q, Parallel = A> + Send + 'static,
-    O: Send + 'static,
+    F: ChildFuture<Output = P, Given = Q> + ArmOf<O, P, Q, Parallel = A> + Send + 'static,
 {
     F::parallel(child)
 }
+
+/// The arm of a `spawn!` with a name that is computed.
+pub fn named_arm<F>(site: &'static Site, future: F, name: impl IntoName) -> Child<F> {
+    Child::arm(site, future).name(name)
+}
+
+/// The future of an arm that is spawned. In the box it is known to be `Send`: what is made of it does not ask again, and
+/// the compiler complains once of one that is not.
+type Sent<O> = Pin<Box<dyn Future<Output = O> + Send>>;
 
 /// A future that has the output of all arms: `P`, its own, is `O`. What it becomes waits for `Q`, its own as well, which
 /// is never known of what is no future.
@@ -70,19 +78,24 @@ pub trait ArmOf<O, P, Q>: Sized {
     #[doc(hidden)]
     fn here(child: Child<Self>) -> Self::Here;
     #[doc(hidden)]
-    fn parallel(child: Child<Self>) -> Self::Parallel;
+    fn parallel(child: Child<Self>) -> Self::Parallel
+    where
+        Self: Future<Output = P> + Send + 'static;
 }
 
 impl<F, O, Q> ArmOf<O, O, Q> for F {
     type Here = <Q as Asked>::Here<F>;
-    type Parallel = <Q as Asked>::Parallel<F>;
+    type Parallel = <Q as Asked>::Parallel<Sent<O>>;
 
     fn here(child: Child<F>) -> Here<F> {
         Here(child)
     }
 
-    fn parallel(child: Child<F>) -> Parallel<F> {
-        Parallel(child)
+    fn parallel(child: Child<F>) -> Parallel<Sent<O>>
+    where
+        F: Future<Output = O> + Send + 'static,
+    {
+        Parallel(child.map(|future| Box::pin(future) as Sent<O>))
     }
 }
 
@@ -244,6 +257,11 @@ fn contend<F: Future, C: Classify<F::Output>>(
 }
 
 /// The arms of a race.
+#[diagnostic::on_unimplemented(
+    message = "this arm is spawned, and gives `{O}`, which can't be sent between threads",
+    label = "`{O}` is not `Send`",
+    note = "write the future as the arm, without `spawn!`: it then runs in the task around"
+)]
 pub trait RaceArms<O, C> {
     /// How many.
     const COUNT: usize;
@@ -253,6 +271,7 @@ pub trait RaceArms<O, C> {
     fn start(self, verdict: &Arc<Verdict<O>>, classify: C) -> Self::Hosted;
 }
 
+#[diagnostic::do_not_recommend]
 impl<O, C> RaceArms<O, C> for () {
     const COUNT: usize = 0;
     type Hosted = ();
@@ -260,6 +279,7 @@ impl<O, C> RaceArms<O, C> for () {
     fn start(self, _: &Arc<Verdict<O>>, _: C) {}
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, C, Rest> RaceArms<F::Output, C> for (Here<F>, Rest)
 where
     F: Future,
@@ -276,6 +296,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, C, Rest> RaceArms<F::Output, C> for (Parallel<F>, Rest)
 where
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -350,11 +371,21 @@ impl<O, H: Hosted<()>> Future for Race<O, H> {
 
 // --- try_join! ----------------------------------------------------------------------------------------------------
 
+/// The value of a join. The error's type comes first: the code around may know it where the arms do not.
+pub fn joined<T, E>(_error: Return<E>, value: Result<T, E>) -> Result<T, E> {
+    value
+}
+
 /// The output of a fallible arm.
 pub fn fallible<T, E>(_error: Return<E>) -> Return<Result<T, E>> {
     Return::new()
 }
 
+#[diagnostic::on_unimplemented(
+    message = "an arm that is spawned gives what can't be sent between threads",
+    label = "its value or its error is not `Send`",
+    note = "write the future as the arm, without `spawn!`: it then runs in the task around"
+)]
 /// The arms of a join; they fail with `E`, which `C` can put into words.
 pub trait JoinArms<E, C> {
     /// What is polled.
@@ -367,6 +398,7 @@ pub trait JoinArms<E, C> {
     fn start(self, scope: &Arc<Node>, failure: &InPlace<E>) -> (Self::Hosted, Self::Tasks);
 }
 
+#[diagnostic::do_not_recommend]
 impl<E, C> JoinArms<E, C> for () {
     type Hosted = ();
     type Values = ();
@@ -393,6 +425,7 @@ where
     (task, child)
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, T, E, C, Rest> JoinArms<E, C> for (Here<F>, Rest)
 where
     F: Future<Output = Result<T, E>>,
@@ -411,6 +444,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, T, E, C, Rest> JoinArms<E, C> for (Parallel<F>, Rest)
 where
     F: Future<Output = Result<T, E>> + Send + 'static,

@@ -3,10 +3,10 @@
 use super::values::{self, Values};
 use super::{misuse, timeouts};
 use crate::diagnostics::Diagnostics;
-use crate::model::{Block, BlockKind, Body, Form, Site, SiteKind};
+use crate::model::{Block, BlockKind, Body, Form, Setting, Site, SiteKind};
 use crate::options::Place;
 use crate::parse::block::{Braced, RawBody};
-use crate::parse::list::{Element, Value};
+use crate::parse::list::{Element, RawOption, Value};
 use crate::rewrite::{self, Surroundings};
 use proc_macro2::{Ident, Span};
 use quote::quote_spanned;
@@ -29,7 +29,10 @@ pub(crate) fn block(
         match element {
             Element::Option(option) if bodies.is_empty() => given.push(option),
             Element::Option(option) => {
-                let message = format!("`{}` stands behind the body; write the options first", option.name);
+                let message = match kind {
+                    BlockKind::Shield => NO_OPTIONS.to_owned(),
+                    _ => format!("`{}` stands behind the body; write the options first", option.name),
+                };
                 diagnostics.at(option.name.span(), message);
                 behind.extend(values::mistaken(option));
             }
@@ -46,18 +49,15 @@ pub(crate) fn block(
         }
         others.push(more);
     }
+    let end = RawOption::end(&given, place);
     let mut values = match kind {
         BlockKind::Scope => values::values(given, Place::Scope, diagnostics),
         BlockKind::BlockingScope => values::values(given, Place::BlockingScope, diagnostics),
         BlockKind::Shield => {
             for option in given.iter().filter(|option| !matches!(option.value, Value::Stray(_))) {
-                diagnostics.at(
-                    option.name.span(),
-                    "`shield!` takes no options; \
-                     write `scope!(shield, …, { … })` for a shield that can be cancelled",
-                );
+                diagnostics.at(option.name.span(), NO_OPTIONS);
             }
-            Values::default()
+            Values { settings: given.into_iter().filter_map(values::mistaken).collect(), ..Values::default() }
         }
     };
     values.settings.extend(behind);
@@ -65,7 +65,7 @@ pub(crate) fn block(
         Some(body) => body_of(body, called, diagnostics),
         None => {
             let message = format!("`{called}` has no body; write it last, in braces: `{called}({{ … }})`");
-            (None, Braced::of(diagnostics.missing(place, message)))
+            (None, Braced::of(diagnostics.missing(end, message)))
         }
     };
     if let (BlockKind::Shield, Some(name)) = (kind, &binding) {
@@ -74,6 +74,9 @@ pub(crate) fn block(
     attributes(&braced.attributes, diagnostics);
     let others = others.into_iter().filter_map(|more| code_of(more, binding.as_ref()));
     let mut statements = others.fold(braced.statements, beside);
+    if kind == BlockKind::Shield {
+        statements.splice(0..0, values.settings.drain(..).filter_map(mentioned));
+    }
     timeouts::judge(&values.settings, binding.is_some(), &statements, called, diagnostics);
     let (facts, misuses) = rewrite::body(&mut statements, around, diagnostics);
     misuse::judge(misuses, called, diagnostics);
@@ -95,6 +98,15 @@ pub(crate) fn block(
         inside: false,
     }
 }
+
+/// What an option mentions that a shield has no place for.
+fn mentioned(setting: Setting) -> Option<Stmt> {
+    let Setting::Mistaken(value) = setting else { return None };
+    syn::parse2(quote_spanned!(Span::mixed_site()=> if false { let _ = &#value; })).ok()
+}
+
+const NO_OPTIONS: &str =
+    "`shield!` takes no options; write `scope!(shield, …, { … })` for a shield that can be cancelled";
 
 const NAMED_TWICE: &str = "the scope has a name already; write `|s| { … }` once";
 

@@ -101,11 +101,12 @@ fn served(item: RawItem, diagnostics: &mut Diagnostics) -> Option<(ItemFn, Shape
         RawItem::Function(function) => *function,
         RawItem::Declaration(method) => {
             let at = method.semi_token.map_or(method.sig.ident.span(), |semicolon| semicolon.spans[0]);
-            diagnostics.at(
-                at,
-                "`#[cancel_scope]` needs a body, and this `fn` is only declared; \
-                 put the attribute on the `fn` in each `impl`",
-            );
+            let remedy = match method.sig.receiver() {
+                Some(_) => "put the attribute on the `fn` in each `impl`",
+                None => "write one; of a trait's `fn`, put the attribute on the one in each `impl`",
+            };
+            let message = format!("`#[cancel_scope]` needs a body, and this `fn` is only declared; {remedy}");
+            diagnostics.at(at, message);
             return None;
         }
         RawItem::Other { called, keyword } => {

@@ -5,7 +5,7 @@ use super::values::{self, Name};
 use crate::diagnostics::Diagnostics;
 use crate::model::{Child, Fork, Into, Runtime, Site, SiteKind, Spawn, SpawnKind};
 use crate::options::{self, Key, Place};
-use crate::parse::list::{Element, Value};
+use crate::parse::list::{Element, RawOption, Value};
 use crate::parse::spawn::{Around, RawFuture};
 use crate::rewrite;
 use proc_macro2::Span;
@@ -159,6 +159,7 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
             Element::Subject(RawFuture(future)) => futures.push(future),
         }
     }
+    let end = RawOption::end(&given, place);
     let mut futures = futures.into_iter();
     let future = futures.next();
     for more in futures {
@@ -200,14 +201,14 @@ fn read(written: Vec<Element<RawFuture>>, at: Place, place: Span, diagnostics: &
                 misplaced.push(*value);
             }
             (Key::Name, value) => {
-                let option = crate::parse::list::RawOption { value, ..option };
+                let option = RawOption { value, ..option };
                 name = values::name(option, diagnostics);
             }
             _ => {}
         }
     }
     let subject = future.unwrap_or_else(|| {
-        diagnostics.missing(place, format!("`{called}` has no {subject}; write `{called}({subject})`"))
+        diagnostics.missing(end, format!("`{called}` has no {subject}; write `{called}({subject})`"))
     });
     let (literal, name) = match name {
         Some(Name::Literal(text)) => (text, None),

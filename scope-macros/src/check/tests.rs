@@ -15,7 +15,7 @@ fn tokens(code: &str) -> TokenStream {
 pub(super) fn block(kind: BlockKind, code: &str) -> Vec<String> {
     let mut diagnostics = Diagnostics::default();
     let place = Span::call_site();
-    let written = parse::block::block(tokens(code), place, &mut diagnostics);
+    let written = parse::block::block(tokens(code), kind, place, &mut diagnostics);
     let runtime = Runtime(quote!(rt));
     let side = kind.side().unwrap_or(Side::Async);
     let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Crossed, side };

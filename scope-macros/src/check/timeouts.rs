@@ -5,7 +5,7 @@
 
 use super::values::{self, Values};
 use crate::diagnostics::Diagnostics;
-use crate::model::{Delay, Setting};
+use crate::model::{BlockKind, Delay, Setting};
 use crate::options::{Key, Place};
 use crate::parse::block::RawBody;
 use crate::parse::list::{Element, RawOption, Value};
@@ -77,7 +77,9 @@ impl Search<'_> {
         // What is wrong with it, it says itself.
         let mut unsaid = Diagnostics::default();
         let (mut options, mut bodies) = (Vec::new(), Vec::new());
-        for element in block::block(mac.tokens.clone(), mac.delimiter.span().join(), &mut unsaid) {
+        for element in
+            block::block(mac.tokens.clone(), BlockKind::Scope, mac.delimiter.span().join(), &mut unsaid)
+        {
             match element {
                 Element::Option(option) => options.push(option),
                 Element::Subject(body) => bodies.push(body),

@@ -196,6 +196,13 @@ fn delay(key: Key, option: RawOption, diagnostics: &mut Diagnostics) -> Option<D
 
 fn deadline(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Expr> {
     let value = given(Key::Deadline, option, diagnostics)?;
+    // The compiler would ask for the type of the instant that is not there.
+    if let Expr::Path(path) = bare(&value)
+        && path.path.is_ident("None")
+    {
+        diagnostics.at(path.span(), "`None` is no deadline; leave the option out");
+        return None;
+    }
     if let Expr::Lit(literal) = bare(&value) {
         let written = literal.to_token_stream();
         let message = match literal.lit {
@@ -326,7 +333,11 @@ fn binding(option: RawOption, diagnostics: &mut Diagnostics) -> Option<Ident> {
     let value = given(Key::Scope, option, diagnostics)?;
     match &value {
         Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
-            path.path.get_ident().cloned()
+            let name = path.path.get_ident().filter(|name| *name != "self");
+            if name.is_none() {
+                diagnostics.at(path.span(), "`self` can't be the name of a scope; write `scope = s`");
+            }
+            name.cloned()
         }
         _ => {
             diagnostics.on(written(value), "`scope` introduces a name; write `scope = s`");

@@ -1,7 +1,7 @@
 //! `scope!`, `blocking_scope!` and `shield!`
 
 use super::{names, options, parts, site};
-use crate::model::{Block, Form, Side};
+use crate::model::{Block, Exits, Form, Side};
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::quote_spanned;
 
@@ -20,6 +20,11 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
 
     let pin = block.may_return().then(|| parts::pin(&ret, blame));
     let new_ret = block.may_return().then(|| quote_spanned!(at=> let #ret = #rt::Return::new(); #pin));
+    // To a wrong type in what comes behind the pin, the compiler adds that it is that of the function's value.
+    let (pin_before, pin_behind) = match block.body.facts.exits {
+        Exits::Never => (None, pin),
+        Exits::Hidden | Exits::Seen => (pin, None),
+    };
     let own_scope = block.has_children().then_some(&scope);
     let new_scope = own_scope.map(|scope| parts::new_scope(binding, settings, level, scope, &ret, rt));
     let new_forks = parts::new_forks(&block.body, level, &scope, rt);
@@ -62,8 +67,9 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
         #[allow(clippy::diverging_sub_expression)]
         let __body = async {
             #binding
-            #pin
+            #pin_before
             #value = #rt::Some(if false { #rt::value(#value.take()) } else #body);
+            #pin_behind
             #finish
         };
     };
@@ -80,8 +86,7 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     };
     let is_plain = !block.may_return() && !has_jumps && block.is_result();
     let left = if is_plain {
-        // Without the name, what is expected of the block would be expected of our call's arguments.
-        quote_spanned!(at=> let __left = #rt::settle_value(#boundary, #value); __left)
+        quote_spanned!(at=> let __left = #rt::settle_value(#boundary, #value);)
     } else {
         quote_spanned! {at=>
             #[allow(clippy::diverging_sub_expression)]
@@ -90,7 +95,6 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
                 #returned
                 #rt::Settled::Cancelled(#cancelled) => #on_cancel,
             };
-            __left
         }
     };
     let run = quote_spanned! {at=>
@@ -105,17 +109,17 @@ pub(crate) fn block(block: &Block, blame: Span) -> TokenStream {
     // Where the value is the body's own, the type that is expected of the block is that of the body, as in any
     // block: the branch that comes first carries it there, so that coercions work, and a mismatch is blamed on the
     // user's value. A `Result` of the wrong type would be reported in both branches.
-    let run = match &block.form {
-        Form::Scope { fallback: None, .. } => run,
-        Form::Scope { fallback: Some(_), .. } | Form::Shield => {
-            quote_spanned!(at=> if false { #end } else { #run })
+    let before = quote_spanned!(at=> #site let mut #value = #rt::None;);
+    match &block.form {
+        // In a constant the compiler then complains of one call, and not of every one in it.
+        Form::Scope { .. } if is_plain && block.side == Side::Sync => {
+            quote_spanned!(at=> (|| { #before #run __left })())
         }
-    };
-    quote_spanned! {at=>
-        {
-            #site
-            let mut #value = #rt::None;
-            #run
+        Form::Scope { fallback: None, .. } => {
+            parts::outcome(&quote_spanned!(at=> #before #run), &quote_spanned!(at=> __left), blame, blame)
+        }
+        Form::Scope { fallback: Some(_), .. } | Form::Shield => {
+            quote_spanned!(at=> { #before if false { #end } else { #run __left } })
         }
     }
 }

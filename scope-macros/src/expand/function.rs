@@ -33,7 +33,10 @@ fn body(function: &Function) -> TokenStream {
     let capture = function.owned.then(|| quote_spanned!(at=> move));
     let binding = parts::binding(function.binding.as_ref(), &scope);
     let statements = &function.body.statements;
-    let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #binding #pin #(#statements)*));
+    // A closure's type can be told from outside; and behind the pin, the compiler would add to every wrong type that it
+    // is that of the function's value.
+    let pin_inside = (function.side == Side::Async).then_some(&pin);
+    let mut braced = Group::new(Delimiter::Brace, quote_spanned!(at=> #binding #pin_inside #(#statements)*));
     braced.set_span(at.located_at(function.body.braces));
     let is_error = parts::error_of(&ret, rt);
     let owner = names::owner(function.binding.as_ref(), 0);
@@ -64,7 +67,7 @@ fn body(function: &Function) -> TokenStream {
         }
         Side::Sync => {
             let sure = parts::no_future(&ret, function.returns_at, rt);
-            let body = quote_spanned!(at=> let __body = #rt::once(|| #braced););
+            let body = quote_spanned!(at=> let __body = #rt::once(#ret, || #braced););
             let boundary = quote_spanned!(at=> #rt::blocking_fn(__options, __body, #is_error, #sure));
             let threads = function.body.facts.lends.then(|| names::threads(0));
             parts::lending(threads.as_ref(), body, boundary, rt)

@@ -2,7 +2,7 @@
 
 use super::names;
 use crate::model::{Body, Exits, Fallback, Setting};
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, Pat, Stmt};
@@ -30,6 +30,19 @@ pub(crate) fn call(function: TokenStream, arguments: TokenStream, code: &Expr) -
     let function = in_parentheses(function, code.span());
     let arguments = in_parentheses(arguments, last.map_or_else(|| code.span(), |last| last.span()));
     quote!(#function #arguments)
+}
+
+/// A block whose value is `value`, as an expression that begins and ends where the user's code does.
+///
+/// Of a value that is a block's, the compiler adds to a wrong type where the function's return type comes from, and in a
+/// body that is our pin. What a field holds is compared as it is.
+pub(crate) fn outcome(before: &TokenStream, value: &TokenStream, first: Span, last: Span) -> TokenStream {
+    let at = Span::mixed_site().located_at(first);
+    let mut block = Group::new(Delimiter::Parenthesis, quote_spanned!(at=> { #before (#value,) }));
+    block.set_span(at);
+    let mut field = Literal::usize_unsuffixed(0);
+    field.set_span(Span::mixed_site().located_at(last));
+    quote_spanned!(at=> #block.#field)
 }
 
 /// Statements in braces that have the place of the user's, but are not theirs: theirs would be called needless.

@@ -1,8 +1,8 @@
 //! `race!` and `try_join!`
 
-use super::site;
+use super::{parts, site};
 use crate::model::{Arm, Race, RaceKind};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{format_ident, quote_spanned};
 use syn::spanned::Spanned as _;
 
@@ -19,27 +19,29 @@ pub(crate) fn race(race: &Race) -> TokenStream {
         let arm = self::arm(race, arm, number);
         quote_spanned!(at=> (#arm, #others))
     });
+    // What is asked of the arms that are spawned is asked where the first of them stands.
+    let spawned = race.arms.iter().find_map(|arm| match arm {
+        Arm::Here { .. } => None,
+        Arm::Spawn { call, .. } => Some(call.span()),
+    });
+    let blamed = spawned.map_or(at, |first| at.located_at(first));
     let left = match race.kind {
-        RaceKind::Race => raced(rt),
-        RaceKind::TryJoin => joined(race.arms.len(), rt),
+        RaceKind::Race => raced(race, blamed),
+        RaceKind::TryJoin => joined(race, blamed),
+    };
+    let before = quote_spanned! {at=>
+        #site
+        #(#sites)*
+        #(if false { let _ = &#mistaken; })*
+        let __output = #rt::Return::new();
     };
     // What the arms' expressions borrow from lives until the race is over, and no longer.
-    let run = quote_spanned!(at=> let __left = match #arms { __arms => { #left } }; __left);
-    let run = match race.kind {
-        RaceKind::Race => run,
-        // The branch that comes first tells the error's type, if the code around knows it: the arms may not.
-        RaceKind::TryJoin => {
-            quote_spanned!(at=> if false { #rt::Err(__output.never()) } else { #run })
+    let run = quote_spanned!(at=> let __left = match #arms { __arms => { #left } };);
+    match race.kind {
+        RaceKind::Race => {
+            parts::outcome(&quote_spanned!(at=> #before #run), &quote_spanned!(at=> __left), at, at)
         }
-    };
-    quote_spanned! {at=>
-        {
-            #site
-            #(#sites)*
-            #(if false { let _ = &#mistaken; })*
-            let __output = #rt::Return::new();
-            #run
-        }
+        RaceKind::TryJoin => quote_spanned!(at=> { #before #rt::joined(__output, { #run __left }) }),
     }
 }
 
@@ -73,31 +75,45 @@ fn arm(race: &Race, arm: &Arm, number: usize) -> TokenStream {
     }
 }
 
+/// The call of `function` and its `.await`, in one place: so the compiler tells a mistake once.
+fn awaited(function: &TokenStream, arguments: &TokenStream, blamed: Span) -> TokenStream {
+    let mut call = Group::new(Delimiter::Parenthesis, arguments.clone());
+    call.set_span(blamed);
+    quote_spanned!(blamed=> { use #function as __start; __start #call.await })
+}
+
 /// Of a type that may not be known to the end it is asked only whether it is a `Result`.
-fn raced(rt: &TokenStream) -> TokenStream {
+fn raced(race: &Race, blamed: Span) -> TokenStream {
+    let rt = &race.runtime.as_written();
+    let function = quote_spanned!(blamed=> #rt::race);
+    let left = awaited(&function, &quote_spanned!(blamed=> &__SITE, __arms, __kind), blamed);
     quote_spanned! {Span::mixed_site()=>
         let __kind = {
             #[allow(unused_imports)]
             use #rt::classify::{ReturnsAny as _, ReturnsResult as _};
             (&__output).classify()
         };
-        #rt::race(&__SITE, __arms, __kind).await
+        #left
     }
 }
 
 /// The values as a tuple; of the error it is asked what it can say of itself.
-fn joined(count: usize, rt: &TokenStream) -> TokenStream {
+fn joined(race: &Race, blamed: Span) -> TokenStream {
     let at = Span::mixed_site();
-    let values: Vec<Ident> = (0..count).map(|number| format_ident!("__value{number}", span = at)).collect();
+    let rt = &race.runtime.as_written();
+    let values: Vec<Ident> =
+        (0..race.arms.len()).map(|number| format_ident!("__value{number}", span = at)).collect();
     let pairs =
         values.iter().rev().fold(quote_spanned!(at=> ()), |rest, value| quote_spanned!(at=> (#value, #rest)));
+    let function = quote_spanned!(blamed=> #rt::try_join);
+    let left = awaited(&function, &quote_spanned!(blamed=> &__SITE, __output, __arms, __kind), blamed);
     quote_spanned! {at=>
         let __kind = {
             #[allow(unused_imports)]
             use #rt::classify::*;
             (&&&&&#rt::fallible::<(), _>(__output)).classify()
         };
-        match #rt::try_join(&__SITE, __output, __arms, __kind).await {
+        match #left {
             #rt::Ok(#pairs) => #rt::Ok((#(#values,)*)),
             #rt::Err(__error) => #rt::Err(__error),
         }

@@ -15,14 +15,12 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     let (scope, threads) = match scope {
         Into::Block(name) => (located(name, at), None),
         Into::Lending { scope, threads } => (located(scope, at), Some(located(threads, at))),
-        Into::Named(scope) => (scope.to_token_stream(), None),
-        Into::Race(output) => {
-            let (site, subject) = (site::site(&child.site, rt), &child.subject);
-            let new = quote_spanned!(at=> #rt::Child::arm);
-            let arm = parts::call(new, quote_spanned!(at=> &__SITE, #subject), subject);
-            let arm = options(child, arm, at);
-            return quote_spanned!(at=> { #site #rt::parallel(#output, #arm) });
+        Into::Named(scope) => {
+            let blamed = Span::mixed_site().located_at(scope.span());
+            let rt = &runtime.private(blamed);
+            (quote_spanned!(blamed=> #rt::named_scope(#scope)), None)
         }
+        Into::Race(output) => return arm(child, &located(output, at), at, rt),
     };
     if *kind == SpawnKind::Thread {
         let output = output(child, at, rt);
@@ -53,6 +51,23 @@ pub(crate) fn spawn(spawn: &Spawn) -> TokenStream {
     };
     let place = quote_spanned!(at=> .into_scope(#scope));
     started(child, &future, &place, &start, at, rt)
+}
+
+/// A name is the only option that an arm has. It goes into the call: what is wrong with the arm is then told of its
+/// future, whatever stands in front.
+fn arm(child: &Child, output: &TokenStream, at: Span, rt: &TokenStream) -> TokenStream {
+    let (site, subject) = (site::site(&child.site, rt), &child.subject);
+    let arm = match &child.name {
+        None => {
+            parts::call(quote_spanned!(at=> #rt::Child::arm), quote_spanned!(at=> &__SITE, #subject), subject)
+        }
+        Some(name) => parts::call(
+            quote_spanned!(at=> #rt::named_arm),
+            quote_spanned!(at=> &__SITE, #subject, #name),
+            subject,
+        ),
+    };
+    quote_spanned!(at=> { #site #rt::parallel(#output, #arm) })
 }
 
 pub(crate) fn fork(fork: &Fork) -> TokenStream {
@@ -102,12 +117,9 @@ fn started(
     let subject = &child.subject;
     let child = options(child, quote_spanned!(at=> #what(&__SITE, #subject)), at);
     // A `match` keeps what the future's expression borrows from alive until it is started.
-    quote_spanned! {at=>
-        {
-            #site
-            match #child #place { __child => #start }
-        }
-    }
+    let start = quote_spanned!(at=> match #child #place { __child => #start });
+    let last = subject.to_token_stream().into_iter().last().map_or(at, |last| last.span());
+    parts::outcome(&site, &start, at, last)
 }
 
 fn options(child: &Child, new: TokenStream, at: Span) -> TokenStream {

@@ -4,7 +4,7 @@ use super::form;
 use super::list::{self, Element, Example, Subject};
 use super::recover;
 use crate::diagnostics::Diagnostics;
-use crate::model::Side;
+use crate::model::{BlockKind, Side};
 use crate::options;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
@@ -47,12 +47,19 @@ pub(crate) fn side(input: TokenStream) -> (Option<Side>, TokenStream) {
 /// Reads what stands between the macro's delimiters. `around` is where those are.
 pub(crate) fn block(
     tokens: TokenStream,
+    kind: BlockKind,
     around: Span,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Element<RawBody>> {
     let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
     if form::is_list(&trees) {
-        return list::list(tokens, diagnostics);
+        return match kind {
+            BlockKind::Scope | BlockKind::BlockingScope => list::list(tokens, diagnostics),
+            BlockKind::Shield => {
+                let elements = list::list(tokens, diagnostics).into_iter();
+                elements.map(|element| element.map(|ShieldBody(body)| body)).collect()
+            }
+        };
     }
     let end = trees.last().map_or(around, TokenTree::span);
     vec![Element::Subject(RawBody::Plain(braced(tokens, around, end, diagnostics)))]
@@ -73,6 +80,26 @@ fn braced(tokens: TokenStream, braces: Span, end: Span, diagnostics: &mut Diagno
     let parser = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_inner)?, input.parse()?));
     let (attributes, code) = parser.parse2(tokens.clone()).unwrap_or((Vec::new(), tokens));
     Braced { braces, attributes, statements: recover::statements(code, end, diagnostics) }
+}
+
+/// What stands in a `shield!`, which has no options.
+struct ShieldBody(RawBody);
+
+impl Subject for ShieldBody {
+    const EXPECTED: &str = "`shield!` takes no options";
+    const EXAMPLE: Example = Example::Timeout;
+
+    fn peek(input: ParseStream<'_>) -> bool {
+        RawBody::peek(input)
+    }
+
+    fn instead(_: ParseStream<'_>) -> Option<&'static str> {
+        Some("write `scope!(shield, …, { … })` for a shield that can be cancelled")
+    }
+
+    fn read(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Self {
+        ShieldBody(RawBody::read(input, diagnostics))
+    }
 }
 
 impl Subject for RawBody {

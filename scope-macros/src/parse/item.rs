@@ -62,6 +62,20 @@ fn unfinished(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Option<Item
     Some(function)
 }
 
+/// An item that can't be served. A `fn` without a body gets one, unless it must be a trait's: of a free one the compiler
+/// would say the same again.
+pub(crate) fn closed(tokens: TokenStream) -> TokenStream {
+    let Ok(mut declared) = syn::parse2::<TraitItemFn>(tokens.clone()) else { return tokens };
+    let output = quote::ToTokens::to_token_stream(&declared.sig.output);
+    let is_opaque = output.into_iter().any(|tree| matches!(tree, TokenTree::Ident(word) if word == "impl"));
+    if declared.default.is_some() || declared.sig.receiver().is_some() || is_opaque {
+        return tokens;
+    }
+    declared.semi_token = None;
+    declared.default = Some(syn::parse_quote!({ loop {} }));
+    quote::quote!(#[allow(unused)] #declared)
+}
+
 /// How a function holds the code that becomes a scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shape {

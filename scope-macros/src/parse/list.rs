@@ -3,7 +3,7 @@
 use super::{duration, recover};
 use crate::diagnostics::Diagnostics;
 use crate::options;
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
@@ -29,6 +29,14 @@ impl ToTokens for RawOption {
     }
 }
 
+impl RawOption {
+    /// Where the last of these ends, and something is missing; `place` if there are none.
+    pub(crate) fn end(options: &[Self], place: Span) -> Span {
+        let last = options.last().and_then(|option| option.to_token_stream().into_iter().last());
+        last.map_or(place, |last| last.span())
+    }
+}
+
 pub(crate) enum Value {
     Missing,
     Given(Box<Expr>),
@@ -41,6 +49,15 @@ pub(crate) enum Value {
 pub(crate) enum Element<T> {
     Option(RawOption),
     Subject(T),
+}
+
+impl<T> Element<T> {
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Element<U> {
+        match self {
+            Element::Option(option) => Element::Option(option),
+            Element::Subject(subject) => Element::Subject(map(subject)),
+        }
+    }
 }
 
 /// What the options are about: a body, a future, or, in an attribute, nothing.

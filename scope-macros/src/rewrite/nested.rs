@@ -16,7 +16,8 @@ impl Walk<'_> {
         }
         let (kind, side) = self.block_here(name, mac.path.span());
         let place = mac.path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span());
-        let written = parse::block::block(mac.tokens.clone(), mac.delimiter.span().join(), self.diagnostics);
+        let inside = mac.delimiter.span().join();
+        let written = parse::block::block(mac.tokens.clone(), kind, inside, self.diagnostics);
         let around = Surroundings {
             runtime: self.around.runtime,
             level: self.around.level + 1,
