@@ -25,6 +25,19 @@ pub fn cancel_scope(arguments: TokenStream, item: TokenStream) -> TokenStream {
     pipeline::attribute(arguments.into(), item.into()).into()
 }
 
+/// `#[scope_runtime::test(options)]`: documented where `scope-runtime` re-exports it.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    pipeline::test(arguments.into(), item.into()).into()
+}
+
+/// What stands for [`macro@test`] in a `scope-runtime` that was built without what tests need.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn __test_without_feature(_: TokenStream, item: TokenStream) -> TokenStream {
+    pipeline::test_without_feature(item.into()).into()
+}
+
 /// Called by `scope_runtime::scope!`.
 #[doc(hidden)]
 #[proc_macro]

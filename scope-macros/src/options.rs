@@ -26,6 +26,7 @@ pub(crate) enum Key {
     SkipIfCancelled,
     Abandon,
     In,
+    EveryAwait,
 }
 
 /// Where options are written.
@@ -39,6 +40,8 @@ pub(crate) enum Place {
     /// A `spawn!` that is an arm.
     Arm,
     SpawnBlocking,
+    /// `#[scope_runtime::test]`
+    Test,
 }
 
 impl Place {
@@ -50,6 +53,7 @@ impl Place {
             Place::Fork => "fork!",
             Place::BlockingScope => "blocking_scope!",
             Place::SpawnBlocking => "spawn_blocking!",
+            Place::Test => "#[scope_runtime::test]",
         }
     }
 }
@@ -66,6 +70,7 @@ pub(crate) struct Entry {
 const SCOPES: &[Place] = &[Place::Attribute, Place::Scope, Place::BlockingScope];
 /// Those that have an await to do something at.
 const AWAITING: &[Place] = &[Place::Attribute, Place::Scope];
+const ATTRIBUTES: &[Place] = &[Place::Attribute, Place::Test];
 const SPAWNS: &[Place] = &[Place::Spawn, Place::SpawnBlocking];
 const CHILDREN: &[Place] = &[Place::Spawn, Place::Fork, Place::SpawnBlocking];
 const ALL: &[Place] = &[
@@ -96,11 +101,12 @@ pub(crate) const TABLE: &[Entry] = &[
     Entry { key: Key::Limit,           name: "limit",             places: SCOPES,                          example: "limit = 8" },
     Entry { key: Key::Supervise,       name: "supervise",         places: SCOPES,                          example: "supervise" },
     Entry { key: Key::Scope,           name: "scope",             places: &[Place::Attribute],             example: "scope = s" },
-    Entry { key: Key::Crate,           name: "crate",             places: &[Place::Attribute],             example: "crate = ::scope_runtime" },
+    Entry { key: Key::Crate,           name: "crate",             places: ATTRIBUTES,                      example: "crate = ::scope_runtime" },
     Entry { key: Key::Background,      name: "background",        places: CHILDREN,                        example: "background" },
     Entry { key: Key::SkipIfCancelled, name: "skip_if_cancelled", places: &[Place::Spawn, Place::Fork],    example: "skip_if_cancelled" },
     Entry { key: Key::Abandon,         name: "abandon",           places: &[Place::SpawnBlocking],         example: "abandon" },
     Entry { key: Key::In,              name: "in",                places: SPAWNS,                          example: "in s" },
+    Entry { key: Key::EveryAwait,      name: "every_await",       places: &[Place::Test],                  example: "every_await" },
 ];
 
 /// Options that exclude each other, and why.
@@ -163,6 +169,7 @@ mod tests {
             SkipIfCancelled,
             Abandon,
             In,
+            EveryAwait,
         ] {
             assert_eq!(TABLE.iter().filter(|entry| entry.key == key).count(), 1, "{key:?}");
             assert_eq!(key.entry().key, key);

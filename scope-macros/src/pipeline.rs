@@ -77,3 +77,28 @@ pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStrea
         None => fallback::unserved(parse::item::closed(item), diagnostics),
     }
 }
+
+/// `#[scope_runtime::test]`
+pub(crate) fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    let arguments = parse::list::list(arguments, &mut diagnostics);
+    if let Some(path) = check::named_runtime(&arguments) {
+        diagnostics.speak_of(path);
+    }
+    let read = parse::item::item(item.clone(), &mut diagnostics);
+    match check::test(arguments, read, &mut diagnostics) {
+        Some(test) => fallback::item(expand::test(test), diagnostics),
+        None => fallback::unserved(item, diagnostics),
+    }
+}
+
+/// The same without the runtime's feature `test-util`.
+pub(crate) fn test_without_feature(item: TokenStream) -> TokenStream {
+    let mut diagnostics = Diagnostics::default();
+    diagnostics.at(
+        Span::call_site(),
+        "`#[scope_runtime::test]` needs the feature `test-util`; \
+         under `[dev-dependencies]` write `scope-runtime = { version = \"…\", features = [\"test-util\"] }`",
+    );
+    fallback::item(item, diagnostics)
+}

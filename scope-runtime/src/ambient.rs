@@ -16,6 +16,7 @@ use crate::context::{self, Frame, Stack, waker_id, with_stack};
 use crate::scope::{ScopeHandle, effective_instant, remaining_time};
 use crate::site::{Kind, Site};
 use crate::tree::{Look, Node, NodeInit, Place};
+use crate::watch::{Numbered, numbered};
 
 /// A handle of the innermost scope; in a child task, of the scope that it was spawned into (rule T2).
 ///
@@ -259,7 +260,7 @@ pin_project! {
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct FailAfter<F: Future> {
         #[pin]
-        block: Block<F, NeverErr>,
+        block: Block<Numbered<F>, NeverErr>,
         timeout: Option<Duration>,
     }
 }
@@ -298,7 +299,13 @@ pin_project! {
 fn bounded<F: Future>(name: &'static str, timeout: Duration, future: F) -> FailAfter<F> {
     crate::private::require_runtime(|| name.to_owned());
     let site = Site::of_call(Kind::Scope, name, Location::caller());
-    FailAfter { block: Block::new(Frame::new(site), future, NeverErr), timeout: Some(timeout) }
+    FailAfter { block: Block::new(Frame::new(site), numbered(future), NeverErr), timeout: Some(timeout) }
+}
+
+/// The same without a timeout, written at `site`.
+#[cfg(feature = "test-util")]
+pub(crate) fn scoped<F: Future>(site: &'static Site, future: F) -> FailAfter<F> {
+    FailAfter { block: Block::new(Frame::new(site), numbered(future), NeverErr), timeout: None }
 }
 
 /// Runs a future in a scope with a timeout, and fails if the time is up: `scope!(timeout = d, { fut.await })` without

@@ -16,7 +16,7 @@ use crate::site::{Kind, Site};
 use crate::sync::time::{Sleep, sleep};
 use crate::task::spawn_shielded;
 use crate::tree::{Look, Node};
-use crate::{event, orphan};
+use crate::{event, orphan, watch};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
@@ -249,6 +249,7 @@ impl Node {
 
     /// Registers a cleanup in the place that was reserved for it.
     fn insert_cleanup(&self, order: u64, future: Boxed) -> Result<(), Boxed> {
+        let future = watch::cleanup(future, || self.who());
         let mut state = self.lock();
         if self.is_closed() {
             return Err(future);

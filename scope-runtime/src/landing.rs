@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::context::with_stack;
+use crate::watch;
 
 /// An `.await` that is written in an annotated function or a `scope!` (rule W4).
 ///
@@ -91,5 +92,6 @@ pub(crate) type Awaiting = Option<&'static AwaitSite>;
 #[inline(always)]
 pub fn at<F>(future: F, site: &'static AwaitSite) -> F {
     with_stack(|stack| stack.awaits(Some(site)));
+    watch::awaits(site);
     future
 }

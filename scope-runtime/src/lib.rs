@@ -123,6 +123,8 @@ mod cleanup;
 mod context;
 mod deadline;
 mod event;
+#[cfg(feature = "test-util")]
+mod every_await;
 mod failure;
 mod fork;
 mod hosted;
@@ -143,6 +145,7 @@ mod timer;
 mod token;
 mod tree;
 mod values;
+mod watch;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -172,6 +175,8 @@ pub use crate::values::{CancelFuture, ChildFuture, IntoError, IntoName, IntoToke
 /// What tests of your own need.
 pub mod testing {
     pub use crate::blocking::clock::SyncClock;
+    #[cfg(feature = "test-util")]
+    pub use crate::every_await::{every_await, finally, once};
     #[doc(hidden)]
     pub use crate::tree::census::{count_nodes, describe, live_nodes};
 }
@@ -396,6 +401,66 @@ pub mod testing {
 /// # }
 /// ```
 pub use scope_macros::cancel_scope;
+
+/// Runs an async test on paused time, and, with `every_await`, once more for each of its suspensions, cancelled there.
+///
+/// It stands in place of `#[tokio::test(start_paused = true)]`, and needs the feature `test-util`, which belongs under
+/// `[dev-dependencies]`. The body is a scope, so that [`spawn!`] and [`fork!`] work in it. Behind each run nothing may be
+/// alive, and every cleanup must have run: [`testing::every_await`] says what is asked, what is a suspension, and where the
+/// limits are. [`testing::finally`] is for the test's own assertions behind a cancel.
+///
+/// The function is async, without parameters; it returns what a test may, `()` or `Result<(), E>` mostly. An `Err` of a
+/// run that was not cancelled fails the test.
+///
+/// # Options
+///
+/// | option | meaning |
+/// | --- | --- |
+/// | `every_await` | a run for each suspension, cancelled there, after one that is not |
+/// | `crate = ::path` | where the runtime is, if it is re-exported |
+///
+/// # Panics
+///
+/// With what is wrong, and at which suspension: `cancelled at suspension 2 of 5, at src/jobs.rs:12: `self.send(&job)`: …`.
+/// A test that cancels its own scope, with `current().cancel()` for one, has no result, and fails: it opens a `scope!` for
+/// that.
+///
+/// # Examples
+///
+/// A job stays in the queue until it is done, so that a cancel in the middle of it loses none. Were it taken out in front
+/// of the `await`, the test would fail, "cancelled at suspension 1 of 2":
+///
+/// ```
+/// use scope_runtime::testing;
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+///
+/// type Jobs = Rc<RefCell<Vec<&'static str>>>;
+///
+/// async fn work(jobs: Jobs, done: Jobs) {
+///     while let Some(job) = { jobs.borrow().last().copied() } {
+///         tokio::time::sleep(Duration::from_secs(1)).await;
+///         jobs.borrow_mut().pop();
+///         done.borrow_mut().push(job);
+///     }
+/// }
+///
+/// #[scope_runtime::test(every_await)]
+/// async fn no_job_is_lost() {
+///     let (jobs, done) = (Jobs::default(), Jobs::default());
+///     jobs.borrow_mut().extend(["a", "b"]);
+///     testing::finally({
+///         let (jobs, done) = (jobs.clone(), done.clone());
+///         move || assert_eq!(jobs.borrow().len() + done.borrow().len(), 2)
+///     });
+///     work(jobs, done).await;
+/// }
+/// ```
+#[cfg(feature = "test-util")]
+pub use scope_macros::test;
+
+/// Needs the feature `test-util`, which belongs under `[dev-dependencies]`.
+#[cfg(not(feature = "test-util"))]
+pub use scope_macros::__test_without_feature as test;
 
 /// A block that is a cancel scope: `scope!(options, { body })`.
 ///

@@ -34,6 +34,7 @@ use crate::task::{Asked, Output, Task, closed_task, spawn_into};
 use crate::token::Firing;
 use crate::tree::{Extra, Node, announce_bubble};
 use crate::values::{CancelFuture, ChildFuture, IntoError, IntoName, IntoToken, ScopeRef};
+use crate::watch::{Numbered, numbered};
 
 pub use crate::beside::NoWatch;
 pub use crate::blocking::spawn::{Job, job};
@@ -58,6 +59,14 @@ pub mod macros {
         __blocking_scope, __detach, __fork, __race, __scope, __shield, __spawn, __spawn_blocking, __try_join,
     };
 }
+
+/// What `#[scope_runtime::test]` calls.
+#[cfg(feature = "test-util")]
+pub mod tests {
+    pub use crate::every_await::{every_await, once};
+}
+#[cfg(feature = "test-util")]
+pub use crate::every_await::cancelled_itself;
 
 /// The return type of the enclosing function, as a value that inference can work on.
 pub struct Return<R>(PhantomData<fn() -> R>);
@@ -319,7 +328,7 @@ pub fn block<B, C, S, W>(
     options: Options<'_, S, W>,
     body: B,
     classify: C,
-) -> Block<B, C, W::Hosted<B::Output>>
+) -> Block<Numbered<B>, C, W::Hosted<B::Output>>
 where
     B: Future,
     C: Classify<B::Output>,
@@ -327,7 +336,7 @@ where
 {
     options.require_runtime();
     let (frame, watch) = options.into_frame();
-    Block::hosting(frame, body, classify, watch.hosted())
+    Block::hosting(frame, numbered(body), classify, watch.hosted())
 }
 
 /// What is watched, and the forks.
@@ -340,7 +349,7 @@ pub fn block_with_forks<B, C, S, W, H>(
     body: B,
     classify: C,
     forks: H,
-) -> Block<B, C, Beside<W, H, B::Output>>
+) -> Block<Numbered<B>, C, Beside<W, H, B::Output>>
 where
     B: Future,
     C: Classify<B::Output>,
@@ -349,7 +358,7 @@ where
 {
     options.require_runtime();
     let (frame, watch) = options.into_frame();
-    Block::hosting(frame, body, classify, And::new(watch.hosted(), forks))
+    Block::hosting(frame, numbered(body), classify, And::new(watch.hosted(), forks))
 }
 
 /// The boundary around a block of sync code. Its body is an async block only for the way in which that ends: with the

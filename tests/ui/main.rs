@@ -18,6 +18,7 @@ fn mistakes_are_told_and_the_rest_compiles() {
         "shield",
         "spawn",
         "spawn_blocking",
+        "test",
         "try_join",
     ];
     for called in macros {

@@ -81,7 +81,7 @@ pub(crate) fn block(
     let (facts, misuses) = rewrite::body(&mut statements, around, diagnostics);
     misuse::judge(misuses, called, diagnostics);
 
-    let Values { settings, name, fallback, binding: _, crate_path: _ } = values;
+    let Values { settings, name, fallback, binding: _, crate_path: _, every_await: _ } = values;
     let (site_kind, form) = match kind {
         BlockKind::Scope | BlockKind::BlockingScope => {
             (SiteKind::Scope, Form::Scope { settings, fallback, binding })

@@ -11,11 +11,12 @@ use crate::parse::list::{Element, Nothing, RawOption, Value};
 use crate::rewrite::{self, Boundary, Surroundings};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
+use std::convert::Infallible;
 use std::mem;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Attribute, FnArg, ItemFn, PatIdent, ReturnType, Type, parse_quote};
+use syn::{Attribute, FnArg, ItemFn, PatIdent, Path, ReturnType, Type, parse_quote};
 
 /// The function with its body taken out, and what is to be put in its place.
 pub(crate) struct Served {
@@ -29,26 +30,39 @@ pub(crate) fn function(
     item: RawItem,
     diagnostics: &mut Diagnostics,
 ) -> Option<Served> {
-    let arguments = arguments.into_iter().map(|argument| match argument {
-        Element::Option(option) => option,
-        Element::Subject(nothing) => match nothing {},
-    });
-    let Values { mut settings, name, fallback, binding, crate_path } =
-        values::values(arguments.collect(), Place::Attribute, diagnostics);
+    let values = values::values(options(arguments), Place::Attribute, diagnostics);
     let (mut item, shape) = served(item, diagnostics)?;
     if let Some(again) = item.attrs.iter().position(is_this) {
         let again = item.attrs.remove(again);
         diagnostics.on(again.path(), "`#[cancel_scope]` is given twice; write all options into one");
     }
+    serve(item, shape, values, Place::Attribute, diagnostics)
+}
+
+/// The options of an attribute, which has nothing else.
+pub(super) fn options<T: Into<Infallible>>(arguments: Vec<Element<T>>) -> Vec<RawOption> {
+    let options = arguments.into_iter().map(|argument| match argument {
+        Element::Option(option) => option,
+        Element::Subject(nothing) => match nothing.into() {},
+    });
+    options.collect()
+}
+
+/// Makes the body of a function that can be served a scope.
+pub(super) fn serve(
+    mut item: ItemFn,
+    shape: Shape,
+    values: Values,
+    place: Place,
+    diagnostics: &mut Diagnostics,
+) -> Option<Served> {
+    let Values { mut settings, name, fallback, binding, crate_path, every_await: _ } = values;
     let side = if shape == Shape::Sync { Side::Sync } else { Side::Async };
     if side == Side::Sync {
         settings.retain(|setting| is_watched_in_sync_code(setting, diagnostics));
     }
 
-    let runtime = Runtime(match crate_path {
-        Some(path) => path.into_token_stream(),
-        None => quote!(::scope_runtime),
-    });
+    let runtime = runtime(crate_path.as_ref());
     let parameters = parameters(&item);
     let returns = match shape {
         // The body's `return` says it as well, with better places in what the compiler reports. Not so if another
@@ -65,10 +79,10 @@ pub(crate) fn function(
     let body = item::body(&mut item, shape)?;
     let braces = body.brace_token.span.join();
     let mut statements = mem::take(&mut body.stmts);
-    timeouts::judge(&settings, binding.is_some(), &statements, Place::Attribute.called(), diagnostics);
+    timeouts::judge(&settings, binding.is_some(), &statements, place.called(), diagnostics);
     let around = Surroundings { runtime: &runtime, level: 0, boundary: Boundary::Final, side };
     let (facts, misuses) = rewrite::body(&mut statements, &around, diagnostics);
-    misuse::judge(misuses, Place::Attribute.called(), diagnostics);
+    misuse::judge(misuses, place.called(), diagnostics);
 
     let site = Site {
         kind: SiteKind::Function,
@@ -83,13 +97,16 @@ pub(crate) fn function(
     Some(Served { item, shape, function })
 }
 
-/// What the runtime is called, if that is said and can be read.
-pub(crate) fn named_runtime(arguments: &[Element<Nothing>]) -> Option<Runtime> {
+/// What the runtime is called in an attribute.
+pub(super) fn runtime(crate_path: Option<&Path>) -> Runtime {
+    Runtime(crate_path.map_or_else(|| quote!(::scope_runtime), |path| path.into_token_stream()))
+}
+
+/// The same before the options are judged, if it is said and can be read.
+pub(crate) fn named_runtime<T>(arguments: &[Element<T>]) -> Option<Runtime> {
     arguments.iter().find_map(|argument| match argument {
         Element::Option(RawOption { name, value: Value::Given(path), .. }) if name == Key::Crate.name() => {
-            syn::parse2::<syn::Path>(path.to_token_stream())
-                .ok()
-                .map(|path| Runtime(path.into_token_stream()))
+            syn::parse2::<Path>(path.to_token_stream()).ok().map(|path| Runtime(path.into_token_stream()))
         }
         _ => None,
     })

@@ -10,6 +10,7 @@ mod misuse;
 mod options;
 mod race;
 mod spawn;
+mod test;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -20,3 +21,4 @@ pub(crate) use detach::detach;
 pub(crate) use function::{Served, function, named_runtime};
 pub(crate) use race::race;
 pub(crate) use spawn::{fork, spawn};
+pub(crate) use test::{Test, test};

@@ -114,6 +114,18 @@ fn misplaced(key: Key, place: Place) -> String {
             format!("`{called}` has no option `{name}`; it belongs to `spawn!`")
         }
         (Key::CancelOn | Key::Token, Place::BlockingScope) => unwatched(key, place),
+        (Key::EveryAwait, _) => {
+            format!("`{called}` has no option `{name}`; it belongs to `#[scope_runtime::test({name})]`")
+        }
+        (Key::Scope, Place::Test) => {
+            format!("`{called}` has no option `{name}`; open a scope in the body: `scope!(|s| {{ … }})`")
+        }
+        (_, Place::Test) => {
+            format!(
+                "`{called}` has no option `{name}`; open a scope in the body: `scope!({}, {{ … }})`",
+                key.entry().example
+            )
+        }
         (_, Place::SpawnBlocking) => {
             format!(
                 "`{called}` has no option `{name}`; open a scope in the closure: `blocking_scope!({}, {{ … }})`",

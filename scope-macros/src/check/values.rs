@@ -21,6 +21,8 @@ pub(super) struct Values {
     pub(super) fallback: Option<Box<Fallback>>,
     pub(super) binding: Option<Ident>,
     pub(super) crate_path: Option<Path>,
+    /// `every_await`, of a test.
+    pub(super) every_await: bool,
 }
 
 pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Diagnostics) -> Values {
@@ -75,6 +77,7 @@ pub(super) fn values(options: Vec<RawOption>, place: Place, diagnostics: &mut Di
             Key::Fallback => values.fallback = Some(Box::new(fallback(option, diagnostics))),
             Key::Scope => values.binding = binding(option, diagnostics),
             Key::Crate => values.crate_path = crate_path(option, diagnostics),
+            Key::EveryAwait => values.every_await = flag(key, option, diagnostics),
             // The table lets these stand in `spawn!` only.
             Key::Background | Key::SkipIfCancelled | Key::Abandon | Key::In => {
                 diagnostics.at(at, "this option belongs to `spawn!`")

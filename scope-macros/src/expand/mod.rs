@@ -14,9 +14,11 @@ pub(crate) mod parts;
 mod race;
 mod site;
 mod spawn;
+mod test;
 
 pub(crate) use block::block;
 pub(crate) use detach::detach;
 pub(crate) use function::function;
 pub(crate) use race::race;
 pub(crate) use spawn::{fork, spawn};
+pub(crate) use test::test;

@@ -5,6 +5,7 @@ use crate::diagnostics::Diagnostics;
 use crate::options;
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
+use std::convert::Infallible;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _, discouraged::Speculative as _};
 use syn::{Expr, ExprLit, Lit, Token};
@@ -104,6 +105,34 @@ impl Subject for Nothing {
     }
 }
 
+impl From<Nothing> for Infallible {
+    fn from(nothing: Nothing) -> Self {
+        match nothing {}
+    }
+}
+
+/// For the attribute of a test: options only, and others.
+pub(crate) enum NothingOfTest {}
+
+impl Subject for NothingOfTest {
+    const EXPECTED: &str = Nothing::EXPECTED;
+    const EXAMPLE: Example = Example::EveryAwait;
+
+    fn peek(_: ParseStream<'_>) -> bool {
+        false
+    }
+
+    fn read(_: ParseStream<'_>, _: &mut Diagnostics) -> Self {
+        unreachable!("nothing is there to be read")
+    }
+}
+
+impl From<NothingOfTest> for Infallible {
+    fn from(nothing: NothingOfTest) -> Self {
+        match nothing {}
+    }
+}
+
 /// Reads the whole list, going on behind each mistake.
 pub(crate) fn list<T: Subject>(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Vec<Element<T>> {
     let mut elements = Vec::new();
@@ -144,7 +173,11 @@ fn instead<T: Subject>(input: ParseStream<'_>) -> String {
         return instead.to_owned();
     }
     if let Ok(literal) = input.fork().parse::<Lit>() {
-        return format!("give the value a name, as in `{}`", T::EXAMPLE.of(&literal));
+        return match T::EXAMPLE {
+            // Its options have no values.
+            Example::EveryAwait => format!("write `{}`", T::EXAMPLE.text()),
+            example => format!("give the value a name, as in `{}`", example.of(&literal)),
+        };
     }
     let negated = input.fork();
     if negated.parse::<Token![!]>().is_ok()
@@ -169,6 +202,7 @@ fn instead<T: Subject>(input: ParseStream<'_>) -> String {
 pub(crate) enum Example {
     Timeout,
     Name,
+    EveryAwait,
 }
 
 impl Example {
@@ -176,6 +210,7 @@ impl Example {
         match self {
             Example::Timeout => "timeout = \"3s\"",
             Example::Name => "name = \"fetch\"",
+            Example::EveryAwait => "every_await",
         }
     }
 

@@ -23,6 +23,7 @@ use crate::site::Site;
 use crate::sync::Mutex;
 use crate::tree::{ChildEnd, Look, Node, Origin, Role, Untaken};
 use crate::values::{ChildFuture, IntoName};
+use crate::watch;
 
 /// How a child is spawned: what `spawn!` gathers from its options.
 pub struct Child<F> {
@@ -240,13 +241,17 @@ impl<F: Future, T, K: Keep> Future for Body<F, T, K> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let convert = *this.convert;
+        let seen = watch::seen();
         let polled = match *this.supervised {
             // A panic stays the child's own, and its boundary keeps it.
             true => Ok(this.future.poll(cx).map(convert)),
             false => catch_unwind(AssertUnwindSafe(|| this.future.poll(cx).map(convert))),
         };
         Poll::Ready(match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Pending) => {
+                watch::suspended(seen);
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(Output::Value(value))) => Outcome::Value(value),
             Ok(Poll::Ready(output)) => {
                 let (node, scope) = child_and_scope();

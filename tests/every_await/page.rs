@@ -1,0 +1,1 @@
+//! The example of `docs/testing.md`, word for word: the bug is found, and its mend passes.

@@ -1,0 +1,6 @@
+#[scope_runtime::test(every_await)]
+async fn leak() {
+    tokio::spawn(async {});
+}
+
+fn main() {}
