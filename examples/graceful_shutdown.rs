@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use scope_runtime::{ScopeHandle, current, is_cancelled, scope, spawn};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
@@ -46,8 +46,8 @@ async fn main() -> io::Result<ExitCode> {
     Ok(if CUT.load(Relaxed) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn serve(stream: TcpStream) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
+async fn serve(stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut requests = BufReader::new(reader).lines();
     let server = current();
     // Idle, between two requests: the server's cancel ends it at this await, and what came just then is not begun.
@@ -77,4 +77,46 @@ async fn answer(request: &str) -> String {
     let Ok(ms) = request.trim().parse() else { return "not a number of milliseconds\n".to_owned() };
     sleep(Duration::from_millis(ms)).await;
     format!("answered after {ms} ms\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use scope_runtime::testing;
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    /// Sends requests to a server, hangs up after a minute, and checks in the end that the answers are as `expected`.
+    async fn ask(requests: &[u8], expected: &'static [&'static str]) {
+        let (mut client, server) = duplex(1024);
+        client.write_all(requests).now_or_never().unwrap().unwrap();
+        let (mut answers, mut writer) = tokio::io::split(client);
+        testing::finally(move || {
+            let mut answered = String::new();
+            // The server is gone, so what it wrote is all there.
+            answers.read_to_string(&mut answered).now_or_never().unwrap().unwrap();
+            assert!(expected.contains(&&*answered), "{answered:?}");
+        });
+        let hang_up = async {
+            sleep(Duration::from_secs(60)).await;
+            writer.shutdown().await.unwrap();
+        };
+        let (served, ()) = tokio::join!(serve(server), hang_up);
+        served.unwrap();
+    }
+
+    /// Whenever the cancel comes: a request is answered, or was not begun.
+    #[scope_runtime::test(every_await)]
+    async fn an_answer_is_whole_or_not_there() {
+        const ONE: &str = "answered after 1500 ms\n";
+        const BOTH: &str = "answered after 1500 ms\nnot a number of milliseconds\n";
+        ask(b"1500\nnonsense\n", &["", ONE, BOTH]).await;
+    }
+
+    /// A request that takes longer than the bound is cut, and that is told by the connection's end.
+    #[scope_runtime::test(every_await)]
+    async fn an_answer_that_takes_too_long_is_cut() {
+        ask(b"30000\n", &["", "answered after 30000 ms\n"]).await;
+    }
 }

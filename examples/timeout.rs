@@ -58,3 +58,21 @@ async fn main() {
     let answers = as_many_as_possible(&servers).await;
     println!("  {answers:?} after {:.0?}", begun.elapsed());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[scope_runtime::test(every_await)]
+    async fn a_block_can_be_cancelled_at_every_await() {
+        or_fail().await.unwrap_err();
+        assert_eq!(or_default().await.unwrap(), "the answer of last week");
+    }
+
+    #[scope_runtime::test(every_await)]
+    async fn many_can_be_cancelled_at_every_await() {
+        let servers = [("near", 20), ("broken", 60_000), ("far", 50), ("too far", 90)];
+        let answers = as_many_as_possible(&servers).await;
+        assert_eq!(answers, ["an answer from near", "an answer from far"]);
+    }
+}

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use scope_runtime::testing::SyncClock;
+use scope_runtime::testing::{self, SyncClock};
 use tokio::time::Instant;
 
 use super::*;
@@ -208,4 +208,56 @@ async fn row_93_a_timeout_ends_what_knows_nothing_of_tokens() {
     let (lines, time) = printed(s4_third_party::run).await;
     assert_eq!(lines, ["TimeoutError"]);
     assert_eq!(time, ms(100));
+}
+
+/// Cancels an async program at each of its awaits; `check` looks at what it has printed by then.
+fn cancelled_at_every_await(program: impl AsyncFn(&Out), check: fn(&[String])) {
+    testing::every_await(|| async {
+        let printed = Printed::default();
+        let lines = printed.clone();
+        testing::finally(move || check(&lines.lines()));
+        program(&printed.out()).await;
+    });
+}
+
+fn anything(_: &[String]) {}
+
+/// All of them but those without an await, and `s2-example-4`, whose threads wait on the real clock.
+#[test]
+fn programs_can_be_cancelled_at_every_await() {
+    cancelled_at_every_await(s1a_group_cancel::run, anything);
+    cancelled_at_every_await(s1b_group_cancel::run, anything);
+    cancelled_at_every_await(s1b_linked_groups::run, anything);
+    cancelled_at_every_await(s2_example_3::run, anything);
+    cancelled_at_every_await(s3_timeout::run, |lines| {
+        assert!(!lines.iter().any(|line| line == "This should never be printed"));
+    });
+    cancelled_at_every_await(s3_shield::run, |lines| {
+        let began = |what: &str| lines.iter().any(|line| line.starts_with(what));
+        assert_eq!(began("Started sleeping in the host"), began("Finished sleeping in the host"));
+        assert!(!began("This line should never be seen"));
+    });
+    cancelled_at_every_await(s3_cleanup::run, |lines| {
+        let failed = lines.iter().filter(|line| line.starts_with("then it failed")).count();
+        assert!(failed <= lines.iter().filter(|line| *line == "cleanup after whatever came").count());
+    });
+    cancelled_at_every_await(s4_quick_start::run, anything);
+    cancelled_at_every_await(s4_loop_exits::run, anything);
+    cancelled_at_every_await(s4_external_signal::run, |lines| {
+        let went_on = lines.iter().position(|line| line == "main goes on");
+        assert!(went_on.is_none_or(|at| lines[..at].contains(&"work is done".to_owned())));
+    });
+    cancelled_at_every_await(s4_third_party::run, anything);
+}
+
+#[test]
+fn what_was_set_up_is_taken_down_wherever_the_cancel_comes() {
+    cancelled_at_every_await(s3_context_manager::run, |lines| {
+        let of = |done: &str| -> Vec<String> {
+            lines.iter().filter_map(|line| line.strip_suffix(done)).map(str::to_owned).collect()
+        };
+        let mut opened = of(" opened");
+        opened.reverse();
+        assert_eq!(of(" closed"), opened);
+    });
 }

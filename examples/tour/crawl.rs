@@ -110,3 +110,33 @@ async fn visit(url: Url, limits: Limits, index: mpsc::UnboundedSender<Entry>) ->
     }
     Visit(fetched)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::fs;
+    use std::process;
+
+    use scope_runtime::testing;
+
+    use super::*;
+
+    /// Over links that need no socket, since sockets know nothing of paused time: the frontier, the visits, the index, the
+    /// goodbye, and how all of these end.
+    #[scope_runtime::test(every_await)]
+    async fn a_crawl_can_be_cancelled_at_every_await() -> io::Result<()> {
+        let index = env::temp_dir().join(format!("tour-of-nothing-{}", process::id()));
+        testing::finally({
+            let index = index.clone();
+            move || {
+                // Whole or not there at all; and what stands beside it has another name.
+                assert!(fs::read_to_string(&index).map_or(true, |text| text == "       0 pages in all\n"));
+                assert!(!index.with_extension(format!("{}.partial", process::id())).exists());
+                let _ = fs::remove_file(index);
+            }
+        });
+        let home = Url::parse("ftp://files/").expect("it is a URL");
+        let seeds = ["ftp://files/a", "ftp://files/b", "http://[oops"].map(str::to_owned).to_vec();
+        crawl(Plan { seeds, limits: Limits::TOUR, index, home: Some(home) }).await
+    }
+}

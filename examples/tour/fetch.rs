@@ -4,11 +4,12 @@ use std::pin::pin;
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::client::conn::http1::{Connection, handshake};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, LOCATION, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use scope_runtime::{Cancelled, cancel_scope, scope};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use url::{Position, Url};
 
@@ -46,9 +47,14 @@ pub(crate) enum FetchError {
 /// On every way out (the page, an error, the deadline) the connection is closed when the call returns.
 #[cancel_scope(timeout = limits.page, name = url.path().to_owned())]
 pub(crate) async fn fetch(url: Url, limits: Limits) -> Result<Page, FetchError> {
-    let (mut requests, connection) = connect(&url).await?;
+    let stream = connect(&url).await?;
+    fetch_over(stream, &url, limits).await
+}
+
+async fn fetch_over(stream: impl Stream, url: &Url, limits: Limits) -> Result<Page, FetchError> {
+    let (mut requests, connection) = handshake(TokioIo::new(stream)).await?;
     beside(connection, async {
-        let response = requests.send_request(request(Method::GET, &url)).await?;
+        let response = requests.send_request(request(Method::GET, url)).await?;
         let status = response.status();
         if status.is_redirection() {
             let links = header(response.headers(), LOCATION).map(str::to_owned).into_iter().collect();
@@ -88,7 +94,8 @@ async fn read(mut body: Incoming, limits: Limits) -> Result<Vec<u8>, FetchError>
 /// Tells the site that we are leaving: a request like any other, of whose answer the status is enough.
 pub(crate) async fn say_goodbye(mut url: Url) -> Result<StatusCode, FetchError> {
     url.set_path("/goodbye");
-    let (mut requests, connection) = connect(&url).await?;
+    let stream = connect(&url).await?;
+    let (mut requests, connection) = handshake(TokioIo::new(stream)).await?;
     let response = beside(connection, requests.send_request(request(Method::POST, &url))).await?;
     Ok(response.status())
 }
@@ -97,7 +104,7 @@ pub(crate) async fn say_goodbye(mut url: Url) -> Result<StatusCode, FetchError> 
 ///
 /// In one task, so that a cancel takes both at once. Were the connection a child of its own, it could be gone a moment
 /// before the exchange, which would then call a page broken that was cut.
-async fn beside<T>(connection: Http, exchange: impl Future<Output = T>) -> T {
+async fn beside<T>(connection: Http<impl Stream>, exchange: impl Future<Output = T>) -> T {
     let mut exchange = pin!(exchange);
     tokio::select! {
         value = exchange.as_mut() => return value,
@@ -106,15 +113,18 @@ async fn beside<T>(connection: Http, exchange: impl Future<Output = T>) -> T {
     exchange.await
 }
 
-type Http = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+type Http<S> = Connection<TokioIo<S>, Empty<Bytes>>;
 
-async fn connect(url: &Url) -> Result<(SendRequest<Empty<Bytes>>, Http), FetchError> {
+/// A connection, over a socket or, in tests, in memory.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+async fn connect(url: &Url) -> Result<TcpStream, FetchError> {
     let (Some(host), Some(port), "http") = (url.host_str(), url.port_or_known_default(), url.scheme()) else {
         return Err(FetchError::Scheme(url.scheme().to_owned()));
     };
     let host = host.trim_matches(['[', ']']); // an IPv6 address
-    let stream = TcpStream::connect((host, port)).await.map_err(FetchError::Connect)?;
-    Ok(handshake(TokioIo::new(stream)).await?)
+    TcpStream::connect((host, port)).await.map_err(FetchError::Connect)
 }
 
 fn request(method: Method, url: &Url) -> Request<Empty<Bytes>> {
@@ -130,4 +140,51 @@ fn request(method: Method, url: &Url) -> Request<Empty<Bytes>> {
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use scope_runtime::{spawn, testing};
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::tour::counts::Counts;
+    use crate::tour::site::serve_connection;
+
+    /// Fetches a page of the tour's site over a connection in memory. Whenever a cancel comes: in the end no request is
+    /// open there.
+    #[cancel_scope]
+    async fn fetch_in_memory(path: &str) -> Result<Page, FetchError> {
+        let url = Url::parse("http://site/").expect("it is a URL").join(path).expect("it is a path");
+        let (ours, theirs) = duplex(16 << 10);
+        let counts: Arc<Counts> = Arc::default();
+        testing::finally({
+            let counts = counts.clone();
+            move || assert_eq!(counts.requests.open(), 0)
+        });
+        spawn!(async move {
+            // As the site has it: a client may hang up.
+            let _ = serve_connection(theirs, counts).await;
+        });
+        fetch_over(ours, &url, Limits::TOUR).await
+    }
+
+    #[scope_runtime::test(every_await)]
+    async fn a_page_can_be_cut_at_every_await() -> Result<(), FetchError> {
+        assert_eq!(fetch_in_memory("/fast/1").await?.links, ["/", "/fast/2", "/fast/3"]);
+        Ok(())
+    }
+
+    #[scope_runtime::test(every_await)]
+    async fn a_page_without_an_end_can_be_cut_at_every_await() {
+        assert!(matches!(fetch_in_memory("/endless/flood").await, Err(FetchError::TooLong(_))));
+    }
+
+    #[scope_runtime::test(every_await)]
+    async fn a_page_that_falls_silent_can_be_cut_at_every_await() {
+        let silent = fetch_in_memory("/endless/silence").await;
+        assert!(matches!(silent, Err(FetchError::Cut(cancelled)) if cancelled.is_timeout()));
+    }
 }

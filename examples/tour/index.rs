@@ -39,3 +39,41 @@ pub(crate) async fn write_index(path: PathBuf, mut entries: UnboundedReceiver<En
     });
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use scope_runtime::{cancel_scope, spawn, testing};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Senders of two pages, and the index that waits for them.
+    #[cancel_scope]
+    async fn index_of_two(path: PathBuf) -> io::Result<()> {
+        let (pages, inbox) = mpsc::unbounded_channel();
+        spawn!(write_index(path, inbox));
+        for url in ["/a", "/b"] {
+            tokio::task::yield_now().await;
+            let _ = pages.send(Entry { url: url.to_owned(), bytes: 7 });
+        }
+        Ok(())
+    }
+
+    #[scope_runtime::test(every_await)]
+    async fn an_index_is_whole_or_not_there() -> io::Result<()> {
+        let path = env::temp_dir().join(format!("tour-index-{}", process::id()));
+        testing::finally({
+            let path = path.clone();
+            move || {
+                let text =
+                    std::fs::read_to_string(&path).unwrap_or_else(|_| "       0 pages in all\n".to_owned());
+                let (lines, count) = (text.lines().count() - 1, text.lines().last().unwrap_or_default());
+                assert_eq!(count, format!("{lines:>8} pages in all"), "torn: {text}");
+                let _ = std::fs::remove_file(path);
+            }
+        });
+        index_of_two(path).await
+    }
+}

@@ -16,7 +16,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use scope_runtime::{cancel_scope, current, defer, scope, spawn};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -64,7 +65,10 @@ impl Site {
 }
 
 /// Serves one connection until the client hangs up or the site closes, and finishes the answer that it is giving.
-async fn serve_connection(stream: TcpStream, counts: Arc<Counts>) -> hyper::Result<()> {
+pub(crate) async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    counts: Arc<Counts>,
+) -> hyper::Result<()> {
     let site = current();
     let service = service_fn(move |request| answer(request, counts.clone()));
     let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
