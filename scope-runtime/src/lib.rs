@@ -57,6 +57,9 @@
 //! **Ask why**: every [`Cancelled`] says which scope, what cause and where, down to the root cause:
 //! `fetch (src/a.rs:12) cancelled: parent ingest (src/b.rs:7) passed its deadline of 3s`.
 //!
+//! **Try what a cancel breaks**: [`#[test(every_await)]`](macro@test), with the feature `test-util`, runs a test once for each
+//! of its suspensions, cancelled there.
+//!
 //! # Lifecycle of a scope
 //!
 //! ```text

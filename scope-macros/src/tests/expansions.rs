@@ -22,12 +22,16 @@ fn expansion(code: &str) -> String {
     let attribute = code.starts_with('#').then(|| trees.nth(1).unwrap());
     let (called, input) = match attribute {
         Some(TokenTree::Group(attribute)) => {
-            let options = match attribute.stream().into_iter().nth(1) {
-                Some(TokenTree::Group(options)) => options.stream(),
-                _ => TokenStream::new(),
-            };
+            let (mut called, mut options) = (Attribute, TokenStream::new());
+            for tree in attribute.stream() {
+                match tree {
+                    TokenTree::Group(written) => options = written.stream(),
+                    TokenTree::Ident(name) if name == "test" => called = Test,
+                    _ => {}
+                }
+            }
             let item: TokenStream = trees.collect();
-            (Attribute, quote!((#options) #item))
+            (called, quote!((#options) #item))
         }
         _ => {
             let (name, _, input) = (trees.next().unwrap(), trees.next(), trees.next());
@@ -37,7 +41,7 @@ fn expansion(code: &str) -> String {
     };
     let expanded = tidied(expand(called, input));
     match called {
-        Attribute => formatted(&expanded.to_string()),
+        Attribute | Test => formatted(&expanded.to_string()),
         _ => {
             let function = formatted(&format!("async fn f() {{ {expanded} }}"));
             let lines = function.lines().filter(|line| line.starts_with(' '));

@@ -17,6 +17,7 @@ const VALID: &[(Called, usize, &[&str])] = &[
         "(shield, limit = 3) fn f() -> R<()> { blocking_scope!(timeout = 1s, { h()? })?; Ok(()) }",
         "() fn f() -> Pin<Box<dyn Future<Output = u8>>> { Box::pin(async move { a.await }) }",
     ]),
+    (Test, 1_000, &["(every_await, crate = ::rt) pub async fn f() -> R { g(&a).await?; spawn!(h); }"]),
     (Scope, 4_000, &[
         "timeout = 250ms, name = \"job\", { if a { continue; } let b = c.d(e).await?; }",
         "deadline = a + b, supervise, fallback = break 'l, |s| { fork!(b); }",

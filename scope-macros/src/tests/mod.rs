@@ -13,6 +13,7 @@ use quote::quote;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Called {
     Attribute,
+    Test,
     Scope,
     BlockingScope,
     Shield,
@@ -29,16 +30,17 @@ pub(crate) fn with_runtime(input: TokenStream) -> TokenStream {
     quote!([::scope_runtime] #input)
 }
 
-/// Expands a macro that stands by itself; the attribute's options come first, as in `(options) item`.
+/// Expands a macro that stands by itself; an attribute's options come first, as in `(options) item`.
 pub(crate) fn expand(called: Called, input: TokenStream) -> TokenStream {
     match called {
-        Called::Attribute => {
+        Called::Attribute | Called::Test => {
             let mut trees = input.into_iter();
             let options = match trees.next() {
                 Some(TokenTree::Group(options)) => options.stream(),
                 _ => TokenStream::new(),
             };
-            pipeline::attribute(options, trees.collect())
+            let attribute = if matches!(called, Called::Test) { pipeline::test } else { pipeline::attribute };
+            attribute(options, trees.collect())
         }
         Called::Scope => pipeline::block_macro(BlockKind::Scope, with_runtime(input)),
         Called::BlockingScope => pipeline::block_macro(BlockKind::BlockingScope, with_runtime(input)),
@@ -57,7 +59,23 @@ pub(crate) fn expand(called: Called, input: TokenStream) -> TokenStream {
 /// Whether an expansion is what may stand where the macro stood.
 pub(crate) fn parses(called: Called, expansion: TokenStream) -> syn::Result<()> {
     match called {
-        Called::Attribute => syn::parse2::<syn::File>(expansion).map(drop),
+        Called::Attribute | Called::Test => syn::parse2::<syn::File>(expansion).map(drop),
         _ => syn::parse2::<syn::Expr>(expansion).map(drop),
     }
+}
+
+/// Built without what tests need, the attribute says so, and the function is left as it was.
+#[test]
+fn a_test_without_the_feature_is_told_what_to_write() {
+    let expanded = pipeline::test_without_feature(quote!(
+        async fn f() {}
+    ))
+    .to_string();
+    assert!(expanded.starts_with("# [allow (unused)] async fn f () { }"), "{expanded}");
+    let told = r#"features = [\"test-util\"]"#;
+    assert!(
+        expanded.contains("`#[scope_runtime::test]` needs the feature `test-util`")
+            && expanded.contains(told),
+        "{expanded}"
+    );
 }
