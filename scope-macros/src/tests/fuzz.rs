@@ -25,7 +25,7 @@ const VALID: &[(Called, usize, &[&str])] = &[
         "let a = 1; scope!({ break b.await }); a",
     ]),
     (BlockingScope, 4_000, &["timeout = 3s, |s| { spawn_blocking!(|| a); check()? }", "bubble = false, { match c { D => e, F { g } => h } }"]),
-    (Shield, 6_000, &["{ conn.commit(&rows).await?; spawn!(a); }", "a.b().await", "|s| { 1 }"]),
+    (Shield, 5_000, &["{ conn.commit(&rows).await?; spawn!(a); }", "a.b().await", "|s| { 1 }"]),
     (Spawn, 22_000, &["name = format!(\"{a}\"), in s, async move { loop { b.await } }", "background, f(a, |b| c)"]),
     (Fork, 22_000, &["skip_if_cancelled, async { a?.b(&c).await }", "name = \"x\", f()"]),
     (Detach, 2_000, &["a.b(c)", "async move { a.await?; b }"]),
