@@ -15,10 +15,12 @@ pub(crate) fn test(test: Test) -> TokenStream {
     let rt = runtime.private(returns_at);
     let blamed = at.located_at(returns_at);
     let call = quote_spanned!(blamed=> #rt::tests::#run(#name));
+    // The test stays on one thread, so what it shares with its checks may be an `Rc`.
     quote_spanned! {at=>
         #[::core::prelude::v1::test]
         #(#attributes)*
         #visibility fn #name() {
+            #[allow(clippy::future_not_send)]
             #body
             #call
         }
