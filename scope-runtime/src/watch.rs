@@ -266,10 +266,12 @@ mod off {
     }
 
     #[inline(always)]
-    pub(crate) fn seen() {}
+    pub(crate) fn seen() -> usize {
+        0
+    }
 
     #[inline(always)]
-    pub(crate) fn suspended((): ()) {}
+    pub(crate) fn suspended(_: usize) {}
 
     #[inline(always)]
     pub(crate) fn awaits(_: &'static AwaitSite) {}
