@@ -630,7 +630,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Whether no cancel is visible here, and that can be told at a glance: the common case of `check()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sees_plainly_nothing(&self) -> bool {
         if bubbles_exist() {
             return false;

@@ -315,7 +315,7 @@ impl Node {
     }
 
     /// Whether no cancel is visible here, and that can be told at a glance.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sees_plainly_nothing(&self, clock: &mut Option<Instant>) -> bool {
         let mut node = self;
         loop {

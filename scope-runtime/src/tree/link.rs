@@ -24,12 +24,18 @@ pub(super) enum Parent<'a> {
 }
 
 impl ParentLink {
+    #[inline]
     pub(super) fn get(&self) -> Parent<'_> {
         if self.was_moved() {
-            let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return latest.map_or(Parent::None, Parent::Moved);
+            return self.get_latest();
         }
         self.first.get().and_then(Option::as_ref).map_or(Parent::None, Parent::First)
+    }
+
+    #[cold]
+    fn get_latest(&self) -> Parent<'_> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        latest.map_or(Parent::None, Parent::Moved)
     }
 
     pub(super) fn take(&mut self) -> Option<Arc<Node>> {
