@@ -44,6 +44,7 @@ struct Judge {
     name: String,
     binary: PathBuf,
     at: PathBuf,
+    libraries: String,
     /// Only the tests with this in their names.
     filter: Option<&'static str>,
     /// How long it may say nothing.
@@ -66,6 +67,8 @@ impl Judge {
             .current_dir(&self.at)
             .env("CARGO_MANIFEST_DIR", &self.at)
             .env("MUTANT", mutant.to_string())
+            // The tests of a crate of macros find std in a library of the compiler's.
+            .env("LD_LIBRARY_PATH", &self.libraries)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -210,6 +213,9 @@ fn judges(part: Part, copy: &Path, target: &Path) -> io::Result<Vec<Judge>> {
         Part::Macros => ("scope-macros", &[("scope_macros", None)], &["-p", "scope-macros", "--lib"]),
     };
     let built = build(copy, target, what)?;
+    let libraries =
+        Command::new("rustc").args(["--print", "target-libdir"]).current_dir(copy).output()?.stdout;
+    let libraries = String::from_utf8_lossy(&libraries).trim().to_owned();
     let mut judges = Vec::new();
     for (name, filter) in names {
         let (_, binary) = built
@@ -217,7 +223,8 @@ fn judges(part: Part, copy: &Path, target: &Path) -> io::Result<Vec<Judge>> {
             .find(|(built, _)| built == name)
             .ok_or_else(|| Error::other(format!("there is no test `{name}`")))?;
         let (name, binary, at) = ((*name).to_owned(), binary.clone(), copy.join(package));
-        let mut judge = Judge { name, binary, at, filter: *filter, patience: Duration::from_secs(900) };
+        let (libraries, patience) = (libraries.clone(), Duration::from_secs(900));
+        let mut judge = Judge { name, binary, at, libraries, filter: *filter, patience };
         match judge.run(0, None)? {
             Verdict::Passed(longest) => judge.patience = LEAST_PATIENCE.max(longest * PATIENCE),
             Verdict::Killed(by) => {
