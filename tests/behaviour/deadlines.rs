@@ -824,6 +824,24 @@ async fn l5_a_timer_that_was_set_for_a_scope_that_is_gone_wakes_once() {
     assert_eq!(polls, 3, "at first, when the timer fires, and at the end");
 }
 
+/// Time stands still while the body is polled, so this is the moment itself.
+#[tokio::test(start_paused = true)]
+async fn l5_a_deadline_has_passed_at_its_very_moment() {
+    let kept = scope!(timeout = 10ms, {
+        pass(9).await;
+        assert!(check().is_ok() && !is_cancelled());
+        pass(1).await;
+        assert!(check().is_err() && is_cancelled());
+    });
+    kept.unwrap();
+    // With a handle others could ask, too.
+    let kept = scope!(timeout = 10ms, |s| {
+        pass(10).await;
+        assert!(s.is_cancelled() && check().is_err());
+    });
+    kept.unwrap();
+}
+
 // --- L6 ----------------------------------------------------------------------------------------------------
 
 /// A cleanup that takes 40 ms.

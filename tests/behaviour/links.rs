@@ -218,6 +218,21 @@ async fn b1_a_bubble_condition_is_evaluated() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn b1_a_deadline_of_a_scope_that_nobody_polls_any_more_bubbles_all_the_same() {
+    let log = Log::new();
+    let outer = scope!(bubble, name = "outer", {
+        let _end = log.guard("outer gone");
+        let mut left = Box::pin(async { scope!(timeout = 10ms, name = "left", { pending::<()>().await }) });
+        assert!(tokio::time::timeout(ms(5), &mut left).await.is_err());
+        sleep(50).await;
+        log.say("not reached");
+    });
+    let cancelled = outer.unwrap_err();
+    assert!(matches!(cancelled.cause(), Cause::Bubble(inner) if inner.scope_name() == "left"), "{cancelled}");
+    log.expect(&["10 outer gone"]);
+}
+
 // --- B2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
