@@ -564,6 +564,18 @@ async fn l3_a_moved_deadline_no_longer_names_the_timeout() {
     assert_eq!(after(&cut.unwrap_err()), None);
 }
 
+/// No timer has fired: it is the question that finds out.
+#[tokio::test(start_paused = true)]
+async fn l3_who_asks_goes_by_the_deadline_as_it_was_moved() {
+    let kept = scope!(timeout = 50ms, |s| {
+        s.set_deadline(Instant::now() + ms(10));
+        assert!(check().is_ok());
+        pass(20).await;
+        assert!(check().is_err() && is_cancelled());
+    });
+    kept.unwrap();
+}
+
 // --- L4 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
