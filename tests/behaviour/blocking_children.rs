@@ -669,7 +669,7 @@ async fn f9_a_thread_that_is_spawned_in_a_cancelled_scope_is_let_go_at_once() {
     let scope = async {
         scope!(|s| {
             s.cancel();
-            let task = spawn_blocking!(abandon, move || drop(rx.recv()));
+            let task = spawn_blocking!(abandon, move || rx.recv().unwrap_or_default());
             task.await.unwrap_err()
         })
     };
@@ -677,6 +677,27 @@ async fn f9_a_thread_that_is_spawned_in_a_cancelled_scope_is_let_go_at_once() {
     drop(tx);
     assert!(left.expect("the boundary waits for the thread").is_err());
     root::wait_idle().await;
+}
+
+#[tokio::test]
+async fn f9_what_a_thread_fails_with_after_its_handle_cancelled_it_is_nothing_to_its_scope() {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let kept = scope!({
+        let task = spawn_blocking!(abandon, move || {
+            begun.send(()).unwrap();
+            let _ = wait.recv();
+            panic!("too late");
+        });
+        has_begun.await.unwrap();
+        task.cancel();
+        let cancelled: Cancelled = task.await.map(|(): ()| ()).unwrap_err();
+        assert!(matches!(cancelled.cause(), Cause::Task { .. }), "{cancelled}");
+        drop(go);
+        root::wait_idle().await;
+        7
+    });
+    assert_eq!(kept.unwrap(), 7);
 }
 
 // --- shields and mixed code -------------------------------------------------------------------------------------------
@@ -733,7 +754,7 @@ async fn f6_a_background_child_that_waits_at_the_end_does_not_start_when_an_aban
     let (tx, rx) = mpsc::channel::<()>();
     let (started, has_started) = mpsc::channel();
     scope!(limit = 1, {
-        spawn_blocking!(background, abandon, move || drop(rx.recv()));
+        spawn_blocking!(background, abandon, move || rx.recv().unwrap_or_default());
         spawn!(background, async move { started.send(()).unwrap() });
     })
     .unwrap();

@@ -854,6 +854,31 @@ async fn l5_a_deadline_has_passed_at_its_very_moment() {
     kept.unwrap();
 }
 
+/// The body has come to a stop for no other reason, so the boundary finds the budget empty when it sets its timer.
+#[tokio::test(start_paused = true)]
+async fn l5_a_deadline_fires_though_the_body_uses_up_the_budget_of_its_task() {
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..1_000 {
+        tx.send(()).unwrap();
+    }
+    let body = async { scope!(timeout = 10ms, { while rx.recv().await.is_some() {} }) };
+    let cut = tokio::time::timeout(ms(50), body).await;
+    assert!(cut.expect("the deadline was missed").unwrap_err().is_timeout());
+}
+
+/// The timer is late, since the body keeps the thread.
+#[tokio::test(start_paused = true)]
+async fn g1_the_grace_of_a_deadline_counts_from_the_deadline() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, grace = 20ms, {
+        let _end = log.guard("body gone");
+        pass(15).await;
+        sleep(100).await;
+    });
+    assert!(cut.is_err());
+    log.expect(&["30 body gone"]);
+}
+
 // --- L6 ----------------------------------------------------------------------------------------------------
 
 /// A cleanup that takes 40 ms.

@@ -563,6 +563,19 @@ async fn b2_a_chain_of_links_may_be_long() {
     });
 }
 
+#[tokio::test(start_paused = true)]
+async fn b2_any_of_several_links_that_was_left_keeps_the_body_from_running() {
+    let mut left = None;
+    scope!(|s| { left = Some(s.handle()) }).unwrap();
+    let left = left.unwrap();
+    scope!(|open| {
+        let refused = scope!(link = (open.handle(), left), { unreachable!("a link was left") });
+        let cancelled = refused.map(|(): ()| ()).unwrap_err();
+        assert!(matches!(cancelled.cause(), Cause::LinkClosed), "{cancelled}");
+    })
+    .unwrap();
+}
+
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
