@@ -234,6 +234,11 @@ fn w4_an_await_is_noted_unless_it_stands_in_the_arguments_of_a_macro() {
     let noted = |code: &str| walk(code).code.matches("AwaitSite").count();
     assert_eq!(noted("a.await; loop { b().await? }"), 2);
     assert_eq!(noted("assert!(a.await);"), 0);
+    assert_eq!(
+        noted("assert!(a.await?); dbg!(spawn!(b).await);"),
+        0,
+        "they are read for what else is in them"
+    );
     assert_eq!(noted("assert_eq!(a.await, 1, \"{}\", b.await);"), 0);
 }
 
