@@ -673,7 +673,7 @@ async fn f9_a_thread_that_is_spawned_in_a_cancelled_scope_is_let_go_at_once() {
             task.await.unwrap_err()
         })
     };
-    let left = tokio::time::timeout(Duration::from_secs(30), scope).await;
+    let left = tokio::time::timeout(Duration::from_secs(10), scope).await;
     drop(tx);
     assert!(left.expect("the boundary waits for the thread").is_err());
     root::wait_idle().await;
