@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use scope_runtime::testing::SyncClock;
 use scope_runtime::{
-    Cancelled, Cause, Scope, ScopeHandle, Task, blocking, blocking_scope, cancel_scope, check,
+    Cancelled, Cause, Scope, ScopeHandle, Task, blocking, blocking_scope, cancel_scope, check, current,
     defer_blocking, root, scope, shield, spawn, spawn_blocking,
 };
 use scope_tests::probe::outside;
@@ -663,6 +663,43 @@ fn f9_a_sync_scope_abandons_too() {
     go.send(()).unwrap(); // it still waits
 }
 
+#[tokio::test]
+async fn f9_a_thread_that_is_spawned_in_a_cancelled_scope_is_let_go_at_once() {
+    let (tx, rx) = mpsc::channel::<()>();
+    let scope = async {
+        scope!(|s| {
+            s.cancel();
+            let task = spawn_blocking!(abandon, move || rx.recv().unwrap_or_default());
+            task.await.unwrap_err()
+        })
+    };
+    let left = tokio::time::timeout(Duration::from_secs(10), scope).await;
+    drop(tx);
+    assert!(left.expect("the boundary waits for the thread").is_err());
+    root::wait_idle().await;
+}
+
+#[tokio::test]
+async fn f9_what_a_thread_fails_with_after_its_handle_cancelled_it_is_nothing_to_its_scope() {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let kept = scope!({
+        let task = spawn_blocking!(abandon, move || {
+            begun.send(()).unwrap();
+            let _ = wait.recv();
+            panic!("too late");
+        });
+        has_begun.await.unwrap();
+        task.cancel();
+        let cancelled: Cancelled = task.await.map(|(): ()| ()).unwrap_err();
+        assert!(matches!(cancelled.cause(), Cause::Task { .. }), "{cancelled}");
+        drop(go);
+        root::wait_idle().await;
+        7
+    });
+    assert_eq!(kept.unwrap(), 7);
+}
+
 // --- shields and mixed code -------------------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -709,4 +746,56 @@ fn a_body_may_hold_what_is_not_send() {
         own.get()
     });
     assert_eq!((value.unwrap(), counter.get()), (3, 3));
+}
+
+/// The thread is let go by whoever cancels it, which frees its slot on the spot.
+#[tokio::test]
+async fn f6_a_background_child_that_waits_at_the_end_does_not_start_when_an_abandoned_one_is_let_go() {
+    let (tx, rx) = mpsc::channel::<()>();
+    let (started, has_started) = mpsc::channel();
+    scope!(limit = 1, {
+        spawn_blocking!(background, abandon, move || rx.recv().unwrap_or_default());
+        spawn!(background, async move { started.send(()).unwrap() });
+    })
+    .unwrap();
+    drop(tx);
+    root::wait_idle().await;
+    assert!(has_started.recv().is_err(), "it was dropped and did not run");
+}
+
+#[test]
+fn d6_a_child_that_was_cut_takes_the_value_of_a_function_along() {
+    #[cancel_scope(timeout = "1s")]
+    fn seven() -> Result<u32, Cancelled> {
+        spawn_blocking!(|| blocking::sleep(60 * SECOND));
+        Ok(7)
+    }
+    let clock = SyncClock::new();
+    assert!(clock.run(seven).unwrap_err().is_timeout());
+    assert_eq!(clock.elapsed(), SECOND);
+}
+
+#[test]
+fn t4_a_body_that_was_told_of_a_cancel_is_a_cancel_for_the_threads_though_a_shield_goes_up() {
+    #[cancel_scope]
+    fn inner(asked: &Mutex<Option<bool>>) -> Result<(), Cancelled> {
+        let own = current();
+        spawn_blocking!(move || {
+            shield!({ blocking::sleep(SECOND).unwrap() });
+            own.set_shield(true);
+        });
+        spawn_blocking!(|| {
+            shield!({ blocking::sleep(2 * SECOND).unwrap() });
+            *asked.lock().unwrap() = Some(check().is_err());
+        });
+        check()
+    }
+    #[cancel_scope]
+    fn outer(asked: &Mutex<Option<bool>>) -> Result<(), Cancelled> {
+        current().cancel();
+        inner(asked)
+    }
+    let asked = Mutex::new(None);
+    assert!(SyncClock::new().run(|| outer(&asked)).is_err());
+    assert_eq!(asked.into_inner().unwrap(), Some(true));
 }

@@ -564,6 +564,18 @@ async fn l3_a_moved_deadline_no_longer_names_the_timeout() {
     assert_eq!(after(&cut.unwrap_err()), None);
 }
 
+/// No timer has fired: it is the question that finds out.
+#[tokio::test(start_paused = true)]
+async fn l3_who_asks_goes_by_the_deadline_as_it_was_moved() {
+    let kept = scope!(timeout = 50ms, |s| {
+        s.set_deadline(Instant::now() + ms(10));
+        assert!(check().is_ok());
+        pass(20).await;
+        assert!(check().is_err() && is_cancelled());
+    });
+    kept.unwrap();
+}
+
 // --- L4 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -822,6 +834,49 @@ async fn l5_a_timer_that_was_set_for_a_scope_that_is_gone_wakes_once() {
         .await;
     });
     assert_eq!(polls, 3, "at first, when the timer fires, and at the end");
+}
+
+/// Time stands still while the body is polled, so this is the moment itself.
+#[tokio::test(start_paused = true)]
+async fn l5_a_deadline_has_passed_at_its_very_moment() {
+    let kept = scope!(timeout = 10ms, {
+        pass(9).await;
+        assert!(check().is_ok() && !is_cancelled());
+        pass(1).await;
+        assert!(check().is_err() && is_cancelled());
+    });
+    kept.unwrap();
+    // With a handle others could ask, too.
+    let kept = scope!(timeout = 10ms, |s| {
+        pass(10).await;
+        assert!(s.is_cancelled() && check().is_err());
+    });
+    kept.unwrap();
+}
+
+/// The body has come to a stop for no other reason, so the boundary finds the budget empty when it sets its timer.
+#[tokio::test(start_paused = true)]
+async fn l5_a_deadline_fires_though_the_body_uses_up_the_budget_of_its_task() {
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..1_000 {
+        tx.send(()).unwrap();
+    }
+    let body = async { scope!(timeout = 10ms, { while rx.recv().await.is_some() {} }) };
+    let cut = tokio::time::timeout(ms(50), body).await;
+    assert!(cut.expect("the deadline was missed").unwrap_err().is_timeout());
+}
+
+/// The timer is late, since the body keeps the thread.
+#[tokio::test(start_paused = true)]
+async fn g1_the_grace_of_a_deadline_counts_from_the_deadline() {
+    let log = Log::new();
+    let cut = scope!(timeout = 10ms, grace = 20ms, {
+        let _end = log.guard("body gone");
+        pass(15).await;
+        sleep(100).await;
+    });
+    assert!(cut.is_err());
+    log.expect(&["30 body gone"]);
 }
 
 // --- L6 ----------------------------------------------------------------------------------------------------

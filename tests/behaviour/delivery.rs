@@ -9,8 +9,8 @@ use std::sync::{Arc, Barrier, mpsc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use scope_runtime::{
-    Cancelled, Cause, ScopeHandle, cancel_scope, check, checkpoint, current, defer, is_cancelled, scope,
-    shield, spawn,
+    Cancelled, Cause, ScopeHandle, cancel_scope, cancelled, check, checkpoint, current, defer, is_cancelled,
+    scope, shield, spawn,
 };
 use scope_tests::probe::{Guard, Log, ms, outside, poll_once, sleep};
 use tokio::sync::oneshot;
@@ -582,6 +582,47 @@ fn assert_cut_by_the_deadline_of_first(cancelled: &Cancelled) {
     assert_eq!(parent.scope_name(), "first", "{cancelled}");
     assert!(matches!(parent.cause(), Cause::Deadline { .. }), "{cancelled}");
     assert!(cancelled.is_timeout());
+}
+
+#[cancel_scope(name = "asks")]
+async fn asks_when_it_is_cancelled() -> Result<(), Cancelled> {
+    cancelled().await;
+    check()
+}
+
+/// What passes a soft cancel on has unwound for it, though no hard one is visible.
+#[tokio::test(start_paused = true)]
+async fn d4_a_future_that_unwound_for_a_soft_cancel_and_is_polled_on_in_another_scope_absorbs() {
+    let log = Log::new();
+    let elsewhere = log.clone();
+    let mut moved: Moved = Box::pin(async move {
+        scope!(name = "moved", {
+            let cleanup = elsewhere.clone();
+            defer(async move {
+                sleep(40).await;
+                cleanup.say("cleanup done");
+            });
+            let _end = elsewhere.guard("moved body gone");
+            let _ = asks_when_it_is_cancelled().await;
+            elsewhere.say("not reached");
+        })
+    });
+    let first = scope!(grace = 1s, name = "first", |first| {
+        first.cancel();
+        assert!(tokio::time::timeout(ms(10), &mut moved).await.is_err());
+        log.say("taken away");
+    });
+    assert!(first.is_ok());
+    let second = scope!(name = "second", {
+        let cancelled = moved.await.unwrap_err();
+        log.say("behind the moved scope");
+        sleep(10).await;
+        cancelled
+    });
+    let cancelled = second.unwrap();
+    let Cause::Parent(parent) = cancelled.cause() else { panic!("no foreign cause: {cancelled}") };
+    assert_eq!(parent.scope_name(), "first", "{cancelled}");
+    log.expect(&["0 moved body gone", "10 taken away", "40 cleanup done", "40 behind the moved scope"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -820,6 +820,25 @@ async fn f8_a_background_fork_ends_with_the_others() {
     log.expect(&["30 work done", "30 work gone", "30 ticker gone", "35 ticker cleaned up"]);
 }
 
+/// Its turn to be dismissed has passed when it is started.
+#[tokio::test(start_paused = true)]
+async fn f8_a_background_child_that_a_dismissed_one_starts_is_cancelled_too() {
+    let log = Log::new();
+    let kept = scope!(|s| {
+        let child = log.clone();
+        fork!(background, async move {
+            shield!({ sleep(10).await });
+            spawn!(in s, background, async move {
+                let _end = child.guard("gone");
+                pending::<()>().await
+            });
+        });
+        7
+    });
+    assert_eq!(kept.unwrap(), 7);
+    log.expect(&["10 gone"]);
+}
+
 // --- U1, U4, U5: ways out ----------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

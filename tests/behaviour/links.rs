@@ -218,6 +218,21 @@ async fn b1_a_bubble_condition_is_evaluated() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn b1_a_deadline_of_a_scope_that_nobody_polls_any_more_bubbles_all_the_same() {
+    let log = Log::new();
+    let outer = scope!(bubble, name = "outer", {
+        let _end = log.guard("outer gone");
+        let mut left = Box::pin(async { scope!(timeout = 10ms, name = "left", { pending::<()>().await }) });
+        assert!(tokio::time::timeout(ms(5), &mut left).await.is_err());
+        sleep(50).await;
+        log.say("not reached");
+    });
+    let cancelled = outer.unwrap_err();
+    assert!(matches!(cancelled.cause(), Cause::Bubble(inner) if inner.scope_name() == "left"), "{cancelled}");
+    log.expect(&["10 outer gone"]);
+}
+
 // --- B2 ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -546,6 +561,19 @@ async fn b2_a_chain_of_links_may_be_long() {
         last.cancel();
         assert!(first.cancel_called());
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn b2_any_of_several_links_that_was_left_keeps_the_body_from_running() {
+    let mut left = None;
+    scope!(|s| { left = Some(s.handle()) }).unwrap();
+    let left = left.unwrap();
+    scope!(|open| {
+        let refused = scope!(link = (open.handle(), left), { unreachable!("a link was left") });
+        let cancelled = refused.map(|(): ()| ()).unwrap_err();
+        assert!(matches!(cancelled.cause(), Cause::LinkClosed), "{cancelled}");
+    })
+    .unwrap();
 }
 
 #[derive(Default)]

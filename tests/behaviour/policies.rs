@@ -507,6 +507,31 @@ fn f5_an_error_that_is_not_taken_costs_nothing_after_its_scope() {
     });
 }
 
+/// Its scope has run out of time for the cleanup, and left it to the root.
+#[tokio::test(start_paused = true)]
+async fn f5_a_panic_of_a_child_behind_the_boundary_is_reported_at_once() {
+    let mut handle = None;
+    let kept = scope!(supervise, cleanup_timeout = 10ms, |s| {
+        handle = Some(s.handle());
+        let spawner = s.spawner();
+        defer(async move {
+            drop(spawner.spawn(async {
+                shield!({ sleep(20).await });
+                if check().is_err() {
+                    panic!("too late");
+                }
+            }));
+            pending::<()>().await;
+        });
+    });
+    drop(kept);
+    let handle = handle.unwrap();
+    assert_eq!(handle.suppressed().len(), 0);
+    root::wait_idle().await;
+    let late: Vec<_> = handle.suppressed().iter().map(|late| late.text().to_owned()).collect();
+    assert_eq!(late, ["too late"]);
+}
+
 struct Untold(#[expect(dead_code, reason = "its count is looked at")] Arc<()>);
 
 // --- F6: limit --------------------------------------------------------------------------------------------------------

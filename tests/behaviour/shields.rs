@@ -500,6 +500,30 @@ async fn t4_the_shield_option_takes_an_expression() {
     assert!(guarded(false).await.is_err());
 }
 
+#[tokio::test(start_paused = true)]
+async fn t4_what_was_cut_is_seen_by_asking_though_a_shield_went_up() {
+    let log = Log::new();
+    let child = log.clone();
+    let outer = scope!(timeout = 10ms, {
+        let _ = scope!(name = "inner", |inner| {
+            let handle = inner.handle();
+            drop(outside(async move {
+                sleep(15).await;
+                handle.set_shield(true);
+            }));
+            spawn!(async move {
+                shield!({ sleep(20).await });
+                assert!(is_cancelled() && check().is_err());
+                child.say("asked");
+            });
+            pending::<()>().await;
+        });
+        log.say("not reached");
+    });
+    assert!(outer.is_err());
+    log.expect(&["20 asked"]);
+}
+
 // --- what waiting costs ------------------------------------------------------------------------------------
 
 /// At the start, at the deadline, once more for the request that it is, and at the end; and seldom a look whether

@@ -342,3 +342,22 @@ async fn w3_f2_an_error_whose_source_panics_is_a_failure_like_any_other() {
     }
     assert_eq!((of_a_body().await, of_a_child().await), (Err(Rude), Err(Rude)));
 }
+
+/// The error can only be asked what it writes of itself, and that may be more than one.
+#[tokio::test(start_paused = true)]
+async fn w3_the_first_cancel_that_an_error_writes_is_what_it_passes_on() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "they are written")]
+    struct Both(Cancelled, Cancelled);
+
+    let other = scope!(timeout = 1ms, { pending::<()>().await }).unwrap_err();
+    let went_on: Result<bool, Both> = async {
+        let cut = scope!(|s| {
+            s.cancel();
+            return Err(Both(check().unwrap_err(), other.clone()));
+        });
+        Ok(cut.map(|(): ()| ()).is_err())
+    }
+    .await;
+    assert!(went_on.unwrap());
+}

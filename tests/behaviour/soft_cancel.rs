@@ -421,6 +421,29 @@ async fn g1_d7_a_grace_ends_for_the_children_of_a_future_that_nobody_polls() {
     drop(future);
 }
 
+#[tokio::test(start_paused = true)]
+async fn g1_a_child_is_cut_at_the_end_of_the_grace_though_nobody_polls_its_scope() {
+    let log = Log::new();
+    let (tx, rx) = std::sync::mpsc::channel();
+    let inside = log.clone();
+    let mut left = Box::pin(async move {
+        scope!(grace = 20ms, |s| {
+            tx.send(s.handle()).unwrap();
+            spawn!(async move {
+                let _end = inside.guard("child gone");
+                pending::<()>().await
+            });
+            pending::<()>().await
+        })
+    });
+    assert!(tokio::time::timeout(ms(10), &mut left).await.is_err());
+    rx.recv().unwrap().cancel();
+    sleep(50).await;
+    log.say("polled again");
+    assert!(left.await.is_err());
+    log.expect(&["30 child gone", "60 polled again"]);
+}
+
 async fn spawn_two_deep(log: &Log, deep: Log) {
     let _gone = log.guard("child gone");
     let _ = scope!({

@@ -1,12 +1,14 @@
 //! U1 to U5: in which order bodies, children and cleanup end, on every way out; and the guards.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use scope_runtime::{
     Cancelled, Cause, InScope as _, ScopeHandle, Spawner, Task, cancel_scope, check, current, defer, guard,
     is_cancelled, root, scope, shield, spawn, try_current, try_join,
@@ -547,6 +549,31 @@ async fn u2_a_scope_that_a_panic_drops_in_place_is_awaited_by_the_scope_around_i
         "40 behind",
     ]);
     assert_eq!(root::count(), 0);
+}
+
+/// The value is dropped before the scope learns that the child has ended, so its panic has somebody to be reported to.
+#[tokio::test(start_paused = true)]
+async fn u2_an_output_that_panics_when_it_is_dropped_behind_its_handle_is_reported() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("it goes off");
+        }
+    }
+    let mut handle = None;
+    scope!(|s| {
+        handle = Some(s.handle());
+        let task = spawn!(name = "bomb", async {
+            sleep(10).await;
+            Bomb
+        });
+        tokio::task::yield_now().await;
+        drop(task);
+        sleep(20).await;
+    })
+    .unwrap();
+    let late = handle.unwrap().suppressed();
+    assert_eq!((late.len(), late[0].task(), late[0].text()), (1, "bomb", "it goes off"));
 }
 
 // --- U3: cleanup ------------------------------------------------------------------------------------------------------
@@ -2209,4 +2236,53 @@ async fn u1a_an_abandoned_scope_whose_body_panicked_is_cancelled_when_it_is_poll
     assert!(events.warnings().iter().any(|text| text.contains("in the body")));
     forgotten.await;
     assert!(matches!(behind.unwrap().unwrap_err().cause(), Cause::TaskPanicked { .. }));
+}
+
+/// An executor inside of the body has much to do in each pass, and comes to the scope that unwinds only some passes later.
+#[tokio::test(start_paused = true)]
+async fn u1a_a_scope_that_a_busy_sub_executor_polls_seldom_is_not_given_up() {
+    let log = Log::new();
+    let cut = scope!(|outer| {
+        let _end = log.guard("outer gone");
+        let mut inside: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>> = FuturesUnordered::new();
+        for _ in 0..20 {
+            inside.push(Box::pin(poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })));
+        }
+        let (cleanup, handle) = (log.clone(), outer.handle());
+        inside.push(Box::pin(async move {
+            let _ = scope!({
+                defer(async move {
+                    for _ in 0..3 {
+                        tokio::task::yield_now().await;
+                    }
+                    cleanup.say("cleanup done");
+                });
+                handle.cancel();
+                pending::<()>().await
+            });
+        }));
+        while inside.next().await.is_some() {}
+    });
+    assert!(cut.is_err());
+    log.expect(&["0 cleanup done", "0 outer gone"]);
+}
+
+#[test]
+fn f1_a_child_that_its_runtime_dropped_holds_up_no_boundary() {
+    let runtime = || Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut waits = Box::pin(async {
+        scope!({
+            let task = spawn!(pending::<()>());
+            task.await.unwrap_err()
+        })
+    });
+    let first = runtime();
+    first.block_on(async { assert!(poll_once(&mut waits).await.is_pending()) });
+    drop(first);
+    let ended = runtime().block_on(async { tokio::time::timeout(ms(10), waits).await });
+    let cancelled = ended.expect("the scope waits for a child that is gone").unwrap();
+    assert!(matches!(cancelled.cause(), Cause::Runtime), "{cancelled}");
 }

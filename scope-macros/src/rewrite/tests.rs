@@ -230,6 +230,19 @@ fn async_code_stands_on_its_own_side() {
 }
 
 #[test]
+fn w4_an_await_is_noted_unless_it_stands_in_the_arguments_of_a_macro() {
+    let noted = |code: &str| walk(code).code.matches("AwaitSite").count();
+    assert_eq!(noted("a.await; loop { b().await? }"), 2);
+    assert_eq!(noted("assert!(a.await);"), 0);
+    assert_eq!(
+        noted("assert!(a.await?); dbg!(spawn!(b).await);"),
+        0,
+        "they are read for what else is in them"
+    );
+    assert_eq!(noted("assert_eq!(a.await, 1, \"{}\", b.await);"), 0);
+}
+
+#[test]
 fn a_thread_of_a_sync_scope_may_borrow() {
     let walked = walk_sync("spawn_blocking!(|| a);");
     assert_eq!(walked.code, "spawn_blocking ! (@ lending (__scope0) (threads_outlive_the_body0) | | a) ;");

@@ -1,5 +1,6 @@
 //! The macros as wholes: tokens in, tokens out.
 
+mod around;
 mod expansions;
 mod fuzz;
 mod half_typed;
