@@ -154,7 +154,8 @@ mod tests {
     use crate::tour::site::serve_connection;
 
     /// Fetches a page of the tour's site over a connection in memory. Whenever a cancel comes: in the end no request is
-    /// open there.
+    /// open there. The site is a child here: if a cancel takes it first, the page breaks off (rule D2: what the client
+    /// makes of that is ready before its own cancel).
     #[cancel_scope]
     async fn fetch_in_memory(path: &str) -> Result<Page, FetchError> {
         let url = Url::parse("http://site/").expect("it is a URL").join(path).expect("it is a path");
@@ -179,12 +180,16 @@ mod tests {
 
     #[scope_runtime::test(every_await)]
     async fn a_page_without_an_end_can_be_cut_at_every_await() {
-        assert!(matches!(fetch_in_memory("/endless/flood").await, Err(FetchError::TooLong(_))));
+        let flood = fetch_in_memory("/endless/flood").await;
+        assert!(matches!(flood, Err(FetchError::TooLong(_) | FetchError::Http(_))), "{:?}", flood.err());
     }
 
     #[scope_runtime::test(every_await)]
     async fn a_page_that_falls_silent_can_be_cut_at_every_await() {
         let silent = fetch_in_memory("/endless/silence").await;
-        assert!(matches!(silent, Err(FetchError::Cut(cancelled)) if cancelled.is_timeout()));
+        match silent {
+            Err(FetchError::Cut(cancelled)) => assert!(cancelled.is_timeout()),
+            silent => assert!(matches!(silent, Err(FetchError::Http(_))), "{:?}", silent.err()),
+        }
     }
 }
